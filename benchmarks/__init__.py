@@ -1,0 +1,1 @@
+"""Runnable measurements, one JSON line each."""

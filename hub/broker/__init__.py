@@ -1,0 +1,1 @@
+"""Where channels live: in memory, or in Redis / Valkey."""

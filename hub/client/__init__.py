@@ -1,0 +1,1 @@
+"""The Python client: the same protocol, seen from the other side."""

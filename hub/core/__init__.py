@@ -1,0 +1,1 @@
+"""What decides, without I/O: time is an argument, effects are returned."""

@@ -1,0 +1,1 @@
+"""What carries out: connections, HTTP routes, authentication, limits and metrics."""

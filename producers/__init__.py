@@ -1,0 +1,1 @@
+"""What writes: the publisher, and the workers that run a source."""

@@ -1,0 +1,1 @@
+"""Where producers read from, found by the entry points of `tapecast.sources`."""
