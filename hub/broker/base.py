@@ -1,0 +1,101 @@
+"""Where channels live. The docstrings here are the specification; the contract suite in
+tests/broker holds every broker to them."""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from broadcaster import BroadcastBackend, Event
+
+from hub.protocol.position import Position
+from hub.protocol.publication import Publication, Receipt
+from hub.protocol.reading import ChannelReading
+
+
+class BrokerUnavailableError(Exception):
+    """The broker could not be reached in time. A publish that ended so may have happened: send it
+    again with the same id."""
+
+
+class Link(enum.Enum):
+    """What a broker says on a channel about the link that its messages come on."""
+
+    RESTORED = "restored"
+    """The link was away and the subscription is confirmed anew; anything may have been missed."""
+
+
+class Broker(BroadcastBackend, ABC):
+    """A place where channels live, and a backend of `broadcaster.Broadcast`.
+
+    The Broadcast reads `next_published` in one task; its events carry the channel's name (not
+    the pub/sub name) and, as message, the published bytes or a `Link`.
+    """
+
+    @abstractmethod
+    async def connect(self) -> None:
+        """Begin to reach the broker; returns at once when it is away, and goes on trying."""
+
+    @abstractmethod
+    async def disconnect(self) -> None:
+        """End every task and link of this broker. Called once, after which nothing else is."""
+
+    @abstractmethod
+    async def subscribe(self, group: str) -> None:
+        """Receive what is published to the channel `group`.
+
+        Returns when the broker has confirmed it: every publish that begins afterwards is heard.
+        Raises BrokerUnavailableError where no confirmation came in time; then the subscription is
+        not held. A second subscription of one channel raises AssertionError.
+        """
+
+    @abstractmethod
+    async def unsubscribe(self, group: str) -> None:
+        """Receive no more of the channel `group`. Does not wait for the broker, never fails."""
+
+    @abstractmethod
+    async def publish(self, channel: str, message: bytes) -> None:
+        """A bare publish, live only and without a position, as a foreign publisher would."""
+
+    @abstractmethod
+    async def next_published(self) -> Event:
+        """The next event on any subscribed channel, in each channel's order of publishing.
+
+        Never raises but for cancellation: a link that went away shows as `Link.RESTORED` on every
+        channel once it is back.
+        """
+
+    @abstractmethod
+    async def store(self, publications: Sequence[Publication]) -> list[Receipt | Exception]:
+        """Publish changes, each atomically, in order; one answer each, in the same order.
+
+        An answer is a Receipt, or the ProtocolError that this publish was refused with. A publish
+        whose (producer, n) was answered before is answered the same and does nothing. A value or
+        row that equals the state, or a keyed log entry that equals the last under its key, is not
+        published; it still renews the lease. A channel's kind is that of its first publish.
+        Raises BrokerUnavailableError for all of them.
+        """
+
+    @abstractmethod
+    async def read(
+        self, channel: str, since: int | None, limit: int, *, state: bool = True
+    ) -> ChannelReading:
+        """The channel at one moment: head, state, and at most `limit` entries after seq `since`
+        (oldest first), or the newest `limit` where `since` is None. Raises BrokerUnavailableError.
+        """
+
+    @abstractmethod
+    async def heads(self, channels: Sequence[str]) -> list[Position | None]:
+        """Where each channel stands; None where nothing was published. Raises
+        BrokerUnavailableError."""
+
+    @abstractmethod
+    async def channels(self) -> list[str]:
+        """The names of all channels that were published to, sorted. Raises
+        BrokerUnavailableError."""
+
+    @property
+    @abstractmethod
+    def delivering(self) -> bool:
+        """Whether a probe that this broker published to itself came back within its deadline."""

@@ -1,0 +1,129 @@
+"""One published change with its position: what travels through the broker and, unchanged, in a
+WebSocket text frame.
+
+The publish script writes the fields in one order, so the head is read by one regular expression
+and the data is never decoded on the way to a subscriber.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from hub.protocol.errors import EnvelopeError, PayloadError
+from hub.protocol.payload import parse
+from hub.protocol.position import Position, chain_tag
+
+_HEAD = re.compile(
+    rb'\{"channel":"([a-z0-9_.:-]{1,255})","type":"update","event":"([A-Za-z0-9_.:-]{1,64})",'
+    rb'"epoch":"([A-Za-z0-9_-]{1,32})","seq":([1-9][0-9]{0,15}),"tag":"([0-9a-f]{8})",'
+    rb'"ts":([0-9]{1,16}),"data":'
+)
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """A published change. `payload` is the whole JSON text, `data` its data alone; `ts` is the
+    broker's clock in microseconds since the epoch (UTC)."""
+
+    channel: str
+    event: str
+    position: Position
+    ts: int
+    data: bytes
+    payload: bytes
+
+    @property
+    def seq(self) -> int:
+        return self.position.seq
+
+    def follows(self, position: Position) -> bool:
+        """Whether this is the very next entry after `position`, proved by its tag."""
+        mine = self.position
+        return (
+            mine.seq == position.seq + 1
+            and mine.epoch == position.epoch
+            and mine.tag
+            == chain_tag(position.tag, mine.epoch, mine.seq, self.event, self.ts, self.data)
+        )
+
+
+def encode_envelope(channel: str, event: str, prev: Position, ts: int, data: bytes) -> Envelope:
+    """The envelope of a change that follows `prev`; the publish script builds the same bytes."""
+    seq = prev.seq + 1
+    tag = chain_tag(prev.tag, prev.epoch, seq, event, ts, data)
+    head = (
+        f'{{"channel":"{channel}","type":"update","event":"{event}","epoch":"{prev.epoch}",'
+        f'"seq":{seq},"tag":"{tag}","ts":{ts},"data":'
+    )
+    payload = b"%b%b}" % (head.encode(), data)
+    return Envelope(channel, event, Position(prev.epoch, seq, tag), ts, data, payload)
+
+
+def decode_envelope(channel: str, payload: bytes) -> Envelope:
+    """Read the head of an envelope of `channel`; the data is left as it is.
+
+    Raises EnvelopeError for anything that the publish script cannot have written. Whether the data
+    is what was published is proved by `Envelope.follows`.
+    """
+    head = _HEAD.match(payload)
+    if head is None or not payload.endswith(b"}"):
+        raise EnvelopeError(f"expected an envelope of {channel}, got {payload[:120]!r}")
+    name, event, epoch, seq, tag, ts = head.groups()
+    if name.decode() != channel:
+        raise EnvelopeError(f"expected an envelope of {channel}, got one of {name.decode()}")
+    position = Position(epoch.decode(), int(seq), tag.decode())
+    return Envelope(channel, event.decode(), position, int(ts), payload[head.end() : -1], payload)
+
+
+def is_envelope(payload: bytes) -> bool:
+    """Whether bytes from pub/sub claim to be an envelope; a foreign publish does not."""
+    return _HEAD.match(payload) is not None
+
+
+class Foreign(msgspec.Struct, frozen=True):
+    """A bare PUBLISH by somebody who knows no script: fanned out live, without a position."""
+
+    event: str
+    data: bytes
+
+
+def decode_foreign(payload: bytes) -> Foreign:
+    """Read JSON that was published by hand; `{"event": ..., "data": ...}` names its event.
+
+    Raises EnvelopeError for what must not reach a subscriber.
+    """
+    try:
+        value = parse(payload)
+    except PayloadError as error:
+        raise EnvelopeError(f"foreign publish refused: {error.message}") from None
+    encode = msgspec.json.Encoder(decimal_format="number").encode
+    match value:
+        case {"event": str(event), "data": data} if re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", event):
+            return Foreign(event, encode(data))
+    return Foreign("message", encode(value))
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """What the publish script says on pub/sub when a producer is alive and nothing changed."""
+
+    lease_ms: int
+    position: Position
+
+
+_LEASE = re.compile(rb"~([0-9]{1,12}) ([A-Za-z0-9_-]{1,32}) ([0-9]{1,16}) ([0-9a-f]*)")
+
+
+def decode_lease(payload: bytes) -> Lease | None:
+    """Read a renewal of a channel's lease, or None where the bytes are no such thing."""
+    match = _LEASE.fullmatch(payload)
+    if match is None:
+        return None
+    lease_ms, epoch, seq, tag = match.groups()
+    return Lease(int(lease_ms), Position(epoch.decode(), int(seq), tag.decode()))
+
+
+def encode_lease(lease: Lease) -> bytes:
+    """The bytes that `decode_lease` reads; the publish script builds the same."""
+    at = lease.position
+    return f"~{lease.lease_ms} {at.epoch} {at.seq} {at.tag}".encode()
