@@ -1,0 +1,71 @@
+"""What can go wrong for a producer.
+
+ProducerError
+├── InvalidPayload      a value that may not be published (also a ValueError)
+├── PublishError
+│   ├── PublishRefused  Redis has it, and said no: another kind, a payload too large
+│   ├── BufferFull      Redis is away, and the outage buffer has no room left
+│   └── PublisherClosed the publisher ended before Redis answered
+└── SourceError
+    ├── SourceGone      what a source reads from is not there (any more)
+    └── BrokenFile      a file that holds no decision
+"""
+
+from __future__ import annotations
+
+
+class ProducerError(Exception):
+    """Anything this package raises on purpose."""
+
+
+class InvalidPayload(ProducerError, ValueError):
+    """A value that may not be published; nothing was sent."""
+
+    def __init__(self, where: str, expected: str, got: object) -> None:
+        super().__init__(f"{where}: expected {expected}, got {_short(got)}")
+        self.where = where
+        self.expected = expected
+        self.got = got
+
+
+class PublishError(ProducerError):
+    """A publish that has no position."""
+
+    def __init__(self, channel: str, why: str) -> None:
+        super().__init__(f"{channel}: {why}")
+        self.channel = channel
+        self.why = why
+
+
+class PublishRefused(PublishError):
+    """Redis was asked and refused; the same publish would be refused again."""
+
+
+class BufferFull(PublishError):
+    """The outage buffer has no room for this publish, or gave it up for another."""
+
+
+class PublisherClosed(PublishError):
+    """The publisher ended first. The publish may have happened, if it was in flight."""
+
+
+class SourceError(ProducerError):
+    """A source could not be read; the worker tries again later."""
+
+
+class SourceGone(SourceError):
+    """What the source reads from is not there."""
+
+
+class BrokenFile(SourceError):
+    """A file that holds no decision: half written, or not one at all."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name}: {why}")
+        self.name = name
+        self.why = why
+
+
+def _short(value: object, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}..."

@@ -1,0 +1,260 @@
+"""The typed payloads, and the names of the events they travel under.
+
+Money is Decimal here and a string on the wire; NaN and infinity are refused when a payload is
+made, so that they can't reach a dashboard. Times carry their zone and are UTC on the wire.
+`Publisher.publish` takes any other event and payload too.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from producers.encoding import require_aware, require_money
+from producers.errors import InvalidPayload
+
+
+class Event(enum.StrEnum):
+    """What happened, by name."""
+
+    PORTFOLIO_UPDATE = "portfolio_update"
+    POSITIONS_UPDATE = "positions_update"
+    DECISION_MADE = "decision_made"
+    DECISION_UPDATED = "decision_updated"
+    STATE_TRANSITION = "state_transition"
+    TRADE_EXECUTED = "trade_executed"
+    POSITION_OPENED = "position_opened"
+    POSITION_UPDATED = "position_updated"
+    POSITION_CLOSED = "position_closed"
+    STATUS = "status"
+    HEALTH = "health"
+    ERROR = "error"
+    ALERT = "alert"
+
+
+class Mode(enum.StrEnum):
+    PAPER = "paper"
+    LIVE = "live"
+
+
+class Side(enum.StrEnum):
+    LONG = "LONG"
+    SHORT = "SHORT"
+
+
+class Action(enum.StrEnum):
+    BUY = "BUY"
+    SELL = "SELL"
+    HOLD = "HOLD"
+
+
+class ProcessState(enum.StrEnum):
+    STARTING = "STARTING"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    STOPPED = "STOPPED"
+    FAILED = "FAILED"
+
+
+class OodaState(enum.StrEnum):
+    IDLE = "IDLE"
+    PERCEPTION = "PERCEPTION"
+    REASONING = "REASONING"
+    RISK_CHECK = "RISK_CHECK"
+    EXECUTION = "EXECUTION"
+    LEARNING = "LEARNING"
+
+
+class HealthState(enum.StrEnum):
+    OK = "ok"
+    DEGRADED = "degraded"
+    DOWN = "down"
+
+
+class BreakerState(enum.StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Severity(enum.StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Payload(msgspec.Struct, frozen=True, kw_only=True):
+    """What every typed payload promises: money is finite, times have a zone."""
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        for field in _money_fields(type(self)):
+            value = getattr(self, field)
+            if value is not None:
+                require_money(f"{name}.{field}", value)
+        for field in self.__struct_fields__:
+            value = getattr(self, field)
+            if isinstance(value, datetime):
+                require_aware(f"{name}.{field}", value)
+
+
+@functools.cache
+def _money_fields(payload: type[Payload]) -> tuple[str, ...]:
+    return tuple(
+        field.name
+        for field in msgspec.structs.fields(payload)
+        if field.type in (Decimal, Decimal | None)
+    )
+
+
+class Portfolio(Payload, frozen=True, kw_only=True):
+    """An account as a whole; all amounts in `currency`."""
+
+    balance: Decimal
+    equity: Decimal
+    available: Decimal
+    exposure: Decimal
+    realized_pnl: Decimal
+    unrealized_pnl: Decimal
+    positions_count: int
+    currency: str
+    platform: str
+    mode: Mode
+
+
+class TradingPosition(Payload, frozen=True, kw_only=True):
+    """One open position; `size` in the base asset, `unrealized_pnl_pct` of the entry value."""
+
+    id: str
+    asset_pair: str
+    side: Side
+    size: Decimal
+    entry_price: Decimal
+    current_price: Decimal
+    unrealized_pnl: Decimal
+    unrealized_pnl_pct: Decimal
+    margin_used: Decimal
+    opened_at: datetime
+
+
+# What the market moves without the trader doing anything.
+MARKS: Final = frozenset({"current_price", "unrealized_pnl", "unrealized_pnl_pct"})
+
+
+class Decision(Payload, frozen=True, kw_only=True):
+    """What an agent decided, and later whether it was carried out.
+
+    `metadata` is the deciding program's own; `extra` keeps the fields of a decision file that
+    have no name here, so that nothing is lost on the way.
+    """
+
+    id: str
+    asset_pair: str
+    action: Action
+    confidence: float | None = None
+    reasoning: str | None = None
+    entry_price: Decimal | None = None
+    size: Decimal | None = None
+    executed: bool = False
+    provider: str | None = None
+    timestamp: datetime | None = None
+    metadata: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.id:
+            raise InvalidPayload("Decision.id", "an id", self.id)
+        # Written so that NaN is refused too.
+        if self.confidence is not None and not 0 <= self.confidence <= 100:
+            raise InvalidPayload("Decision.confidence", "0 to 100", self.confidence)
+
+
+class Totals(Payload, frozen=True, kw_only=True):
+    """What an agent did since it started."""
+
+    decisions: int = 0
+    trades: int = 0
+    wins: int = 0
+    losses: int = 0
+    realized_pnl: Decimal = Decimal(0)
+
+
+class AgentStatus(Payload, frozen=True, kw_only=True):
+    """Where an agent is: its process, and its OODA loop."""
+
+    state: ProcessState
+    ooda_state: OodaState
+    paused: bool
+    uptime_seconds: int
+    totals: Totals
+
+
+class Component(Payload, frozen=True, kw_only=True):
+    """One part that can fail; `detail` says what is wrong."""
+
+    state: HealthState
+    detail: str | None = None
+
+
+class CircuitBreaker(Payload, frozen=True, kw_only=True):
+    """A breaker, and the failures in a row that it counted."""
+
+    state: BreakerState
+    failures: int = 0
+
+
+class Health(Payload, frozen=True, kw_only=True):
+    """The parts and breakers of a producer, by name, and the worst of them as `state`."""
+
+    state: HealthState
+    components: dict[str, Component] = {}
+    circuit_breakers: dict[str, CircuitBreaker] = {}
+
+
+class StateTransition(Payload, frozen=True, kw_only=True):
+    """A step of the OODA loop."""
+
+    from_state: OodaState
+    to_state: OodaState
+    reason: str | None = None
+
+
+class TradeExecuted(Payload, frozen=True, kw_only=True):
+    """A fill; `realized_pnl` is what it closed, before its `fee`."""
+
+    id: str
+    decision_id: str
+    position_id: str
+    asset_pair: str
+    action: Action
+    size: Decimal
+    price: Decimal
+    fee: Decimal
+    realized_pnl: Decimal
+    executed_at: datetime
+
+
+class Failure(Payload, frozen=True, kw_only=True):
+    """What went wrong (event `error`)."""
+
+    component: str
+    detail: str
+
+
+class Alert(Payload, frozen=True, kw_only=True):
+    """Something a person should look at."""
+
+    severity: Severity
+    title: str
+    detail: str | None = None
+
+
+AgentEvent: TypeAlias = (
+    StateTransition | Decision | TradeExecuted | TradingPosition | Failure | Alert
+)

@@ -1,0 +1,107 @@
+"""What a source is: something a producer reads from, and says what it saw as readings.
+
+A source decides nothing about Redis. It says what is the case now; that only changes travel, that
+a decision travels once and that a channel's deadline is kept is the business of the publisher and
+the worker. Whether it is asked or tells by itself makes two contracts:
+
+- `PollingSource.poll()` is called on an interval, with a time limit, and is cancelled there.
+- `FollowingSource.follow()` is iterated once and yields whenever there is something to say.
+
+Both may raise `SourceError` (or fail otherwise): the worker reports it, waits and tries again.
+Sources are found by the entry point group `tapecast.sources`; a name there is a sub-command of
+`tapecast produce`, with the source's own options.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any, ClassVar, Self, TypeAlias
+
+import click
+import msgspec
+
+from producers.events import AgentStatus, Decision, Event, Health, Payload, Portfolio
+from producers.events import TradingPosition as Row
+
+ENTRY_POINT_GROUP = "tapecast.sources"
+
+
+class State(msgspec.Struct, frozen=True):
+    """The one current value of a channel: a portfolio, an agent's status, its health."""
+
+    channel: str
+    payload: Portfolio | AgentStatus | Health
+
+
+class Positions(msgspec.Struct, frozen=True):
+    """All positions that are open; a position that is missing here is closed."""
+
+    channel: str
+    rows: tuple[Row, ...]
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """A decision as it stands now; the same one again is no news."""
+
+    channel: str
+    decision: Decision
+
+
+class Happened(msgspec.Struct, frozen=True):
+    """An event for a log. With a `key` it is published once, also after a restart."""
+
+    channel: str
+    event: Event
+    payload: Payload
+    key: str = ""
+
+
+Reading: TypeAlias = State | Positions | Decided | Happened
+
+
+class Source(abc.ABC):
+    """What both kinds of source have: a description, options and channels."""
+
+    summary: ClassVar[str]
+    """The help text of its sub-command, examples included."""
+    options: ClassVar[Sequence[click.Option]] = ()
+    """What the sub-command takes, besides what all of them take."""
+
+    @classmethod
+    @abc.abstractmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Self:
+        """Make the source from the values of its `options`; may raise click.UsageError."""
+
+    @property
+    @abc.abstractmethod
+    def channels(self) -> tuple[str, ...]:
+        """The channels whose deadline the worker keeps while the source is well."""
+
+    @property
+    @abc.abstractmethod
+    def health_channel(self) -> str:
+        """Where the worker reports how the source is doing."""
+
+
+class PollingSource(Source):
+    """A source that is asked."""
+
+    interval_seconds: float = 1.0
+    """How often, where nobody says otherwise."""
+
+    @abc.abstractmethod
+    async def poll(self) -> Sequence[Reading]:
+        """What is the case now, in the order in which it is to be published."""
+
+
+class FollowingSource(Source):
+    """A source that tells by itself."""
+
+    @abc.abstractmethod
+    def follow(self) -> AsyncGenerator[Reading]:
+        """What is the case at first, then every change, without an end. Closing it stops it."""
+
+    @abc.abstractmethod
+    async def read_once(self) -> Sequence[Reading]:
+        """What is the case now."""
