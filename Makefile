@@ -58,7 +58,7 @@ clean: ## Remove what was installed, built or cached
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Tapecast needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + ": name another with make PYTHON=...")'
 	@$(PYTHON) -m venv .venv
 
-.venv/.runtime: .venv/pyvenv.cfg pyproject.toml requirements/build.txt requirements/runtime.txt
+.venv/.runtime: .venv/pyvenv.cfg pyproject.toml hub/__init__.py requirements/build.txt requirements/runtime.txt
 	@echo "Installing Tapecast into .venv ..."
 	@$(PIP) install --require-hashes -r requirements/build.txt -r requirements/runtime.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
