@@ -1,0 +1,163 @@
+"""Who may do what: tokens and API keys, and the grants that they give.
+
+A token is a JWT signed with HS256 and the hub's secret: `sub` and `exp` are required, `read` and
+`publish` are lists of channel patterns. Absent means none, `*` means all, and anything else that
+is not a well-formed pattern refuses the whole token: a right that somebody misspelled must not
+turn into another one. An API key gives what the file of keys says (`hub.server.keys`).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated
+
+import jwt
+import msgspec
+
+from hub.core.grant import Grant
+from hub.protocol.channels import check_pattern
+from hub.protocol.errors import ChannelNameError
+from hub.server.keys import KEY_PREFIX, KeyFile
+from hub.server.settings import MIN_SECRET_BYTES, Settings
+
+ALGORITHM = "HS256"
+MAX_TOKEN_BYTES = 8192
+MAX_PATTERNS = 256
+CLOCK_SKEW_SECONDS = 5.0
+"""How far the clock of whoever minted a token may be ahead, for `nbf`; nothing prolongs `exp`."""
+CACHED_TOKENS = 4096
+
+
+class AuthError(Exception):
+    """A token or key that is refused; `reason` is safe to tell whoever showed it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+# To the year 9999, which leaves out NaN and infinity.
+_UnixSeconds = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_800)]
+_Patterns = Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_PATTERNS)]
+
+
+class _Claims(msgspec.Struct, frozen=True):
+    sub: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    exp: _UnixSeconds
+    nbf: _UnixSeconds = 0.0
+    read: _Patterns = ()
+    publish: _Patterns = ()
+
+
+class Authenticator:
+    """Turns what somebody shows into a Grant.
+
+    Verified tokens are remembered by their SHA-256, at most `CACHED_TOKENS` of them, the least
+    recently used going first: a reconnect of a dashboard costs a hash. Remembered or not, `exp` is
+    looked at each time. API keys are looked up each time, so that a revoked one ends at once.
+
+    clock: Unix seconds.
+    """
+
+    def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
+        self._secret = _checked(settings.jwt_secret)
+        self._keys = KeyFile(Path(settings.keys_file) if settings.keys_file else None)
+        self._clock = clock
+        self._verified: OrderedDict[bytes, Grant] = OrderedDict()
+
+    def authenticate(self, shown: str) -> Grant:
+        """The rights of a token or an API key; raises AuthError."""
+        if not shown:
+            raise AuthError("expected a token, got nothing")
+        if len(shown) > MAX_TOKEN_BYTES or not shown.isascii():
+            raise AuthError(f"expected a token of at most {MAX_TOKEN_BYTES} ASCII characters")
+        if shown.startswith(KEY_PREFIX):
+            return self._of_key(shown)
+        return self._of_token(shown)
+
+    def _of_key(self, shown: str) -> Grant:
+        key = self._keys.find(shown)
+        if key is None:
+            raise AuthError("the API key is unknown or revoked")
+        return Grant(subject=key.subject, read=key.read, publish=key.publish)
+
+    def _of_token(self, shown: str) -> Grant:
+        digest = sha256(shown.encode()).digest()
+        grant = self._verified.get(digest)
+        if grant is None:
+            grant = self._verify(shown)
+            self._verified[digest] = grant
+            if len(self._verified) > CACHED_TOKENS:
+                self._verified.popitem(last=False)
+        else:
+            self._verified.move_to_end(digest)
+        if grant.expires_at is not None and grant.expires_at <= self._clock():
+            del self._verified[digest]
+            raise AuthError("the token has expired")
+        return grant
+
+    def _verify(self, shown: str) -> Grant:
+        try:
+            payload = jwt.decode(
+                shown,
+                self._secret,
+                algorithms=[ALGORITHM],
+                # Times are compared here, by the clock that was given, `exp` each time anew.
+                options={
+                    "require": ["exp", "sub"],
+                    "verify_exp": False,
+                    "verify_nbf": False,
+                    "verify_iat": False,
+                },
+            )
+            claims = msgspec.convert(payload, _Claims)
+            for pattern in (*claims.read, *claims.publish):
+                check_pattern(pattern)
+        except jwt.MissingRequiredClaimError as error:
+            raise AuthError(f"the token lacks the claim '{error.claim}'") from None
+        except jwt.InvalidAudienceError:
+            raise AuthError("the token is meant for another service ('aud')") from None
+        except jwt.PyJWTError:
+            # Not why: a forger learns nothing from one answer for all.
+            raise AuthError("the token is malformed or signed with another secret") from None
+        except (msgspec.ValidationError, ChannelNameError) as error:
+            # The signature was right, so whoever minted it may know.
+            raise AuthError(f"the token's claims: {error}") from None
+        if claims.nbf > self._clock() + CLOCK_SKEW_SECONDS:
+            raise AuthError("the token is not valid yet")
+        return Grant(
+            subject=claims.sub, read=claims.read, publish=claims.publish, expires_at=claims.exp
+        )
+
+
+def mint_token(
+    secret: str,
+    subject: str,
+    *,
+    read: Sequence[str] = (),
+    publish: Sequence[str] = (),
+    ttl_seconds: float,
+    now: float,
+) -> str:
+    """A token for `subject` that ends `ttl_seconds` after `now` (Unix seconds).
+
+    Raises ValueError for a short secret or an empty subject, ChannelNameError for a bad pattern.
+    """
+    if not subject:
+        raise ValueError("expected a subject, got an empty one")
+    for pattern in (*read, *publish):
+        check_pattern(pattern)
+    claims = {"sub": subject, "iat": int(now), "exp": int(now + ttl_seconds)}
+    claims |= {"read": list(read)} if read else {}
+    claims |= {"publish": list(publish)} if publish else {}
+    return jwt.encode(claims, _checked(secret), algorithm=ALGORITHM)
+
+
+def _checked(secret: str) -> bytes:
+    size = len(secret.encode())
+    if size < MIN_SECRET_BYTES:
+        raise ValueError(f"expected a secret of at least {MIN_SECRET_BYTES} bytes, got {size}")
+    return secret.encode()
