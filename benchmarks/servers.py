@@ -1,0 +1,172 @@
+"""The servers that are measured: each started as a process of its own on one core.
+
+A server is ready when the load generator's first connection is: nothing is read from its output,
+so a peer in any language fits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import jwt
+
+from benchmarks import load
+from hub.cli.embedded import embedded_server
+
+CHANNEL = "portfolio"
+PORTFOLIO = (
+    '{"balance":"100000.00","equity":"100250.50","available":"90000.00",'
+    '"exposure":"10000.00","currency":"USD"}'
+)
+SECRET = "benchmarks-sign-their-tokens-with-this"
+START_SECONDS = 30.0
+STOP_SECONDS = 10.0
+
+
+class ServerError(Exception):
+    """A server did not start; the text has its last words."""
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Where the measured server runs, and where everything else does."""
+
+    server: int
+    load: int
+
+    @staticmethod
+    def available() -> Cores:
+        """The first and the last core this process may use: the same where it has but one."""
+        cores = sorted(os.sched_getaffinity(0))
+        return Cores(server=cores[0], load=cores[-1])
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server."""
+
+    pid: int
+    port: int
+
+
+def write_tokens(path: Path, count: int) -> Path:
+    """Write so many different HS256 tokens that may read every channel, one a line."""
+    expires = int(time.time()) + 24 * 3600
+    path.write_text(
+        "".join(
+            jwt.encode({"sub": f"viewer-{number}", "exp": expires, "read": ["*"]}, SECRET) + "\n"
+            for number in range(count)
+        )
+    )
+    return path
+
+
+@contextlib.contextmanager
+def tapecast(folder: Path, core: int, tokens: Path) -> Iterator[Server]:
+    """`tapecast serve` on an embedded Valkey, with one portfolio published."""
+    command = str(Path(sysconfig.get_path("scripts"), "tapecast"))
+    with contextlib.ExitStack() as stack:
+        redis = stack.enter_context(embedded_server({"XDG_RUNTIME_DIR": str(folder)}))
+        published = subprocess.run(
+            [command, "publish", "--redis", redis, CHANNEL, "portfolio_update", PORTFOLIO],
+            capture_output=True,
+            text=True,
+            env=_environment(),
+        )
+        if published.returncode:
+            raise ServerError(f"tapecast publish failed:\n{published.stderr}")
+        yield stack.enter_context(
+            _running(
+                lambda port: [command, "serve", "--port", str(port), "--redis", redis],
+                folder,
+                core,
+                tokens,
+            )
+        )
+
+
+@contextlib.contextmanager
+def websockets_peer(folder: Path, core: int, tokens: Path) -> Iterator[Server]:
+    """The asyncio server of `websockets`."""
+    module = "benchmarks.peers.websockets_server"
+    with _running(
+        lambda port: [sys.executable, "-m", module, "--port", str(port)], folder, core, tokens
+    ) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def floor(folder: Path, core: int, tokens: Path) -> Iterator[Server]:
+    """A C program that answers with constant bytes: the kernel's share of every figure."""
+    program = str(load.build(Path(__file__).with_name("peers") / "floor.c"))
+    with _running(lambda port: [program, str(port)], folder, core, tokens) as server:
+        yield server
+
+
+Starter = Callable[[Path, int, Path], contextlib.AbstractContextManager[Server]]
+
+SERVERS: dict[str, Starter] = {
+    "tapecast": tapecast,
+    "websockets": websockets_peer,
+    "floor": floor,
+}
+
+
+@contextlib.contextmanager
+def _running(
+    command: Callable[[int], list[str]], folder: Path, core: int, tokens: Path
+) -> Iterator[Server]:
+    port = free_port()
+    log = folder / "server.log"
+    with log.open("wb") as output, load.on_core(core):
+        process = _start(command(port), output)
+    try:
+        _wait_until_ready(process, load.Plan(port=port, connections=1, tokens=tokens), log)
+        yield Server(pid=process.pid, port=port)
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _start(command: list[str], output: BinaryIO) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command, stdout=output, stderr=output, cwd=load.ROOT, env=_environment()
+    )
+
+
+def _environment() -> dict[str, str]:
+    """The caller's environment without its own Tapecast settings: defaults are measured."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("TAPECAST_")}
+    return own | {"TAPECAST_JWT_SECRET": SECRET}
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on at the moment."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], plan: load.Plan, log: Path) -> None:
+    give_up_at = time.monotonic() + START_SECONDS
+    while not (first := load.storm(plan)).ready:
+        if process.poll() is not None or time.monotonic() >= give_up_at:
+            raise ServerError(
+                f"no connection became ready: {first.first_failure}. The server's last words:\n"
+                + "\n".join(log.read_text(errors="replace").splitlines()[-8:])
+            )
+        time.sleep(0.05)
