@@ -215,6 +215,8 @@ def main(arguments: Sequence[str]) -> int:
     print(msgspec.json.encode(results).decode())
     if not options.json:
         print(table(results))
+    if results.shared_core:
+        print("server and load generator shared the only core: rates are too low", file=sys.stderr)
     if options.write_docs:
         report.write_section("connections", section(results, arguments))
     return 0

@@ -634,7 +634,8 @@ static const char usage[] =
     "  --source-addresses N    connect from 127.0.0.1 to 127.0.0.N in turn: each has its own ports (1)\n"
     "  --timeout SECONDS       for the whole storm (60)\n"
     "  --seconds SECONDS       hold: so long, without looking at standard input\n"
-    "  --latency               hold: measure from an update's `ts` to its receipt\n";
+    "  --latency               hold: measure from an update's `ts` to its receipt\n"
+    "exit status: 0, or 3 where a connection failed, 1 without a report, 2 for wrong use\n";
 
 __attribute__((noreturn)) static void misused(void)
 {

@@ -12,6 +12,7 @@ import argparse
 import http
 import json
 import os
+import resource
 
 import jwt
 import uvloop
@@ -70,6 +71,8 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args()
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
     uvloop.run(run(options.host, options.port, os.environ.get("TAPECAST_JWT_SECRET")))
 
 
