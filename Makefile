@@ -36,7 +36,7 @@ format: .venv/.dev ## Rewrite the code as `check` wants it
 	@$(BIN)/ruff format
 
 exact: .venv/.dev ## The tests of exact delivery at full size: minutes, with Valkey killed and frozen
-	@TAPECAST_EXACT=full $(BIN)/pytest -m exact --timeout 900 $(ARGS)
+	@$(BIN)/pytest -m exact --full-size --timeout 900 $(ARGS)
 
 bench: .venv/.dev ## Run the benchmarks, one JSON line each
 	@set -e; for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name $(ARGS); done

@@ -12,6 +12,19 @@ from tests.support.valkey import Valkey
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what `make exact` gives."""
+    parser.addoption(
+        "--full-size", action="store_true", help="run the tests of exact delivery at full size"
+    )
+
+
+@pytest.fixture
+def full_size(request: pytest.FixtureRequest) -> bool:
+    """Whether a test of exact delivery runs at full size: minutes, and as many clients as asked."""
+    return bool(request.config.getoption("--full-size"))
+
+
 @pytest.fixture
 def valkey() -> Iterator[Valkey]:
     """A running Valkey that keeps nothing: killed and started again, it is empty."""
