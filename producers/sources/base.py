@@ -57,7 +57,16 @@ class Happened(msgspec.Struct, frozen=True):
     key: str = ""
 
 
-Reading: TypeAlias = State | Positions | Decided | Happened
+class Trouble(msgspec.Struct, frozen=True):
+    """Something that can't be read while the rest can; told once for each `key`."""
+
+    channel: str
+    title: str
+    detail: str
+    key: str
+
+
+Reading: TypeAlias = State | Positions | Decided | Happened | Trouble
 
 
 class Source(abc.ABC):
@@ -65,7 +74,7 @@ class Source(abc.ABC):
 
     summary: ClassVar[str]
     """The help text of its sub-command, examples included."""
-    options: ClassVar[Sequence[click.Option]] = ()
+    options: ClassVar[Sequence[click.Parameter]] = ()
     """What the sub-command takes, besides what all of them take."""
 
     @classmethod

@@ -45,7 +45,7 @@ class PaperSource(PollingSource):
       tapecast produce paper --seed 7 --interval 0.25
       tapecast produce paper --account acct-7      # publishes portfolio:acct-7, ...
     """
-    options: ClassVar[Sequence[click.Option]] = (
+    options: ClassVar[Sequence[click.Parameter]] = (
         click.Option(["--seed"], type=int, default=1, show_default=True, help="Of the market."),
         click.Option(
             ["--account"],
