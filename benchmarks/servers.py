@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import jwt
-
 from benchmarks import load
 from hub.cli.embedded import embedded_server
+from hub.server.auth import mint_token
 
 CHANNEL = "portfolio"
 PORTFOLIO = (
@@ -61,10 +60,10 @@ class Server:
 
 def write_tokens(path: Path, count: int) -> Path:
     """Write so many different HS256 tokens that may read every channel, one a line."""
-    expires = int(time.time()) + 24 * 3600
+    day, now = 24 * 3600, time.time()
     path.write_text(
         "".join(
-            jwt.encode({"sub": f"viewer-{number}", "exp": expires, "read": ["*"]}, SECRET) + "\n"
+            mint_token(SECRET, f"viewer-{number}", read=["*"], ttl_seconds=day, now=now) + "\n"
             for number in range(count)
         )
     )
