@@ -32,16 +32,16 @@ def canonical(data: bytes | str) -> bytes:
     return _encode(parse(data))
 
 
-def parse(data: bytes | str) -> Any:
+def parse(data: bytes | str, *, max_bytes: int = MAX_DATA_BYTES) -> Any:
     """Decode and check JSON text from outside; fractions arrive as Decimal.
 
-    Raises PayloadError for what is larger than `MAX_DATA_BYTES`, is no JSON in UTF-8, is nested
+    Raises PayloadError for what is larger than `max_bytes`, is no JSON in UTF-8, is nested
     deeper than `MAX_DEPTH`, or holds a number that is none ("NaN" and "Infinity" as strings too:
     wrong money must not reach a screen).
     """
-    if len(data) > MAX_DATA_BYTES:
+    if len(data) > max_bytes:
         raise PayloadError(
-            f"expected at most {MAX_DATA_BYTES} bytes of data, got {len(data)}",
+            f"expected at most {max_bytes} bytes of data, got {len(data)}",
             code=codes.TOO_LARGE,
         )
     try:

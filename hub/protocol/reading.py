@@ -53,3 +53,13 @@ def missed(reading: ChannelReading, since: Position) -> tuple[Envelope, ...] | N
         found.append(entry)
         at = entry.position
     return tuple(found) if at == head else None
+
+
+def leading_to_head(reading: ChannelReading) -> list[Envelope]:
+    """The newest entries of a reading that provably lead to its head, oldest first."""
+    run: list[Envelope] = []
+    for entry in reading.entries:
+        if run and not entry.follows(run[-1].position):
+            run.clear()
+        run.append(entry)
+    return run if run and run[-1].position == reading.position else []

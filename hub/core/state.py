@@ -1,0 +1,126 @@
+"""The current state of a channel, by kind: what a snapshot holds and what a conflated update says.
+
+Rules:
+1. A value is its newest data; whoever is behind by any number of entries needs that alone.
+2. A table remembers at which seq each row was last set or deleted, as far back as the ring
+   reaches; whoever is behind needs the rows changed since, and the deletes among them.
+3. A log has no state but its entries; whoever is behind needs each of them.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from hub.core.admission import NOTHING, decode_rows, is_sound
+from hub.core.ring import Ring
+from hub.protocol import frames
+from hub.protocol.envelope import Envelope
+from hub.protocol.reading import ChannelReading
+from hub.protocol.streams import Kind
+
+
+class State(Protocol):
+    """What the three kinds have in common."""
+
+    def apply(self, entry: Envelope) -> None:
+        """Take an admitted entry that follows the ones before."""
+
+    def snapshot(self) -> bytes:
+        """The data of a snapshot."""
+
+    def since(self, seq: int) -> bytes | None:
+        """The data of one update that stands for all after `seq`; None where there can be none."""
+
+
+class ValueState:
+    """The last value counts."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes | None) -> None:
+        self._data = NOTHING if data is None or not is_sound(data) else data
+
+    def apply(self, entry: Envelope) -> None:
+        self._data = entry.data
+
+    def snapshot(self) -> bytes:
+        return self._data
+
+    def since(self, seq: int) -> bytes | None:
+        return self._data
+
+
+class TableState:
+    """Rows by key, with the seq of each row's last change."""
+
+    __slots__ = ("_changed", "_deleted", "_ring", "_rows")
+
+    def __init__(self, rows: dict[str, bytes], ring: Ring) -> None:
+        self._rows = {key: row for key, row in rows.items() if is_sound(row)}
+        self._ring = ring
+        self._changed: dict[str, int] = {}
+        # In the order of deletion, so that the ones below the ring's floor come first.
+        self._deleted: dict[str, int] = {}
+        for entry in ring.after(ring.floor_seq):
+            self._note(entry)
+
+    def apply(self, entry: Envelope) -> None:
+        changes = decode_rows(entry.data)
+        for key, row in changes.upsert.items():
+            self._rows[key] = bytes(row)
+        for key in changes.delete:
+            self._rows.pop(key, None)
+        self._note(entry)
+
+    def _note(self, entry: Envelope) -> None:
+        changes = decode_rows(entry.data)
+        for key in changes.upsert:
+            self._deleted.pop(key, None)
+            self._changed[key] = entry.seq
+        for key in changes.delete:
+            self._changed.pop(key, None)
+            self._deleted.pop(key, None)
+            self._deleted[key] = entry.seq
+        while self._deleted:
+            oldest = next(iter(self._deleted))
+            if self._deleted[oldest] > self._ring.floor_seq:
+                break
+            del self._deleted[oldest]
+
+    def snapshot(self) -> bytes:
+        return frames.snapshot_rows(self._rows)
+
+    def since(self, seq: int) -> bytes | None:
+        if seq < self._ring.floor_seq:
+            return None
+        upsert = {key: self._rows[key] for key, at in self._changed.items() if at > seq}
+        delete = [key for key, at in self._deleted.items() if at > seq]
+        return frames.update_rows(upsert, delete)
+
+
+class LogState:
+    """Every entry counts."""
+
+    __slots__ = ("_history", "_ring")
+
+    def __init__(self, history: int, ring: Ring) -> None:
+        self._history = history
+        self._ring = ring
+
+    def apply(self, entry: Envelope) -> None:
+        """Nothing to keep beside the ring."""
+
+    def snapshot(self) -> bytes:
+        return frames.snapshot_entries(self._ring.last(self._history))
+
+    def since(self, seq: int) -> bytes | None:
+        return None
+
+
+def state_of(reading: ChannelReading, kind: Kind, history: int, ring: Ring) -> State:
+    """The state that a reading shows; `ring` holds the entries that lead to it."""
+    if kind is Kind.VALUE:
+        return ValueState(reading.value)
+    if kind is Kind.TABLE:
+        return TableState(reading.rows, ring)
+    return LogState(history, ring)
