@@ -184,7 +184,7 @@ def test_a_parent_folder_that_is_missing_is_named() -> None:
 
 def test_a_path_too_long_for_a_socket_is_refused() -> None:
     """The operating system would cut it or fail with less to go by."""
-    environ = {"XDG_RUNTIME_DIR": "/tmp/" + "x" * 100}
+    environ = {"XDG_RUNTIME_DIR": "/run/" + "x" * 100}
     with pytest.raises(EmbeddedError, match="at most 100 bytes, got 1"), embedded_server(environ):
         pass
 

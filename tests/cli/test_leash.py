@@ -97,10 +97,8 @@ def test_a_child_that_is_deaf_to_sigterm_is_killed(
 
 def test_what_a_child_started_ends_after_it(tmp_path: Path) -> None:
     """A child that dies leaves no process of its own behind."""
-    code = (
-        f"import subprocess, sys; subprocess.Popen({child(tmp_path / 'pid')!r}); sys.stdin.read()"
-    )
-    code += f"\nimport pathlib\nwhile not pathlib.Path({str(tmp_path / 'pid')!r}).exists(): pass"
+    code = f"import pathlib, subprocess; subprocess.Popen({child(tmp_path / 'pid')!r})\n"
+    code += f"while not pathlib.Path({str(tmp_path / 'pid')!r}).exists(): pass"
     leash = Leash([sys.executable, "-c", code])
     pid = read_number(tmp_path / "pid")
     wait_until(lambda: leash.poll() is not None, "the end of the child")
@@ -112,8 +110,7 @@ def test_a_child_ends_with_the_process_that_holds_it(tmp_path: Path) -> None:
     """The process between may be killed too: the parent clears up after it."""
     leash = Leash(child(tmp_path / "pid"))
     pid = read_number(tmp_path / "pid")
-    holder = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(holder, signal.SIGKILL)
+    os.kill(leash._process.pid, signal.SIGKILL)
     wait_until(lambda: leash.poll() is not None, "the end of the process between")
     wait_until(lambda: not is_alive(pid), "the end of the child")
 

@@ -18,9 +18,9 @@ from hub.protocol.addresses import (
 @pytest.mark.parametrize(
     ("environ", "folder"),
     [
-        ({"XDG_RUNTIME_DIR": "/run/user/7", "TMPDIR": "/var/tmp"}, "/run/user/7/tapecast-7"),
-        ({"XDG_RUNTIME_DIR": "", "TMPDIR": "/var/tmp/"}, "/var/tmp/tapecast-7"),
-        ({}, "/tmp/tapecast-7"),
+        ({"XDG_RUNTIME_DIR": "/run/user/7", "TMPDIR": "/scratch"}, "/run/user/7/tapecast-7"),
+        ({"XDG_RUNTIME_DIR": "", "TMPDIR": "/scratch/"}, "/scratch/tapecast-7"),
+        ({}, "/tmp/tapecast-7"),  # noqa: S108
     ],
 )
 def test_the_private_folder_is_the_users_own(environ: dict[str, str], folder: str) -> None:
@@ -32,7 +32,7 @@ def test_the_private_folder_is_the_users_own(environ: dict[str, str], folder: st
 
 def test_a_socket_has_a_url_that_redis_understands() -> None:
     """A path with other characters is escaped."""
-    assert socket_url("/tmp/a b/valkey.sock") == "unix:///tmp/a%20b/valkey.sock"
+    assert socket_url("/run/a b/valkey.sock") == "unix:///run/a%20b/valkey.sock"
 
 
 def test_the_redis_url_is_the_first_that_is_known() -> None:
