@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from hub.protocol import keys
+from hub.protocol import codes, keys
 from hub.protocol.channels import check_channel, check_event
 from hub.protocol.envelope import Envelope, decode_envelope
 from hub.protocol.errors import EnvelopeError, KindMismatchError, PayloadError, ProtocolError
@@ -241,8 +241,10 @@ if ARGV[3] == '1' then
     state = redis.call('HGETALL', KEYS[3])
   end
 end
-local entries
-if ARGV[1] == '' then
+local entries = {}
+if ARGV[2] == '0' then
+  -- COUNT 0 would be answered with null.
+elseif ARGV[1] == '' then
   entries = redis.call('XREVRANGE', KEYS[2], meta[2] .. '-0', '-', 'COUNT', ARGV[2])
 else
   entries = redis.call('XRANGE', KEYS[2], '(' .. ARGV[1] .. '-0', meta[2] .. '-0',
@@ -327,7 +329,9 @@ def refusal(message: str) -> ProtocolError | None:
     match word:
         case "KIND":
             return KindMismatchError(f"{rest}; a channel keeps the kind of its first publish")
-        case "SIZE" | "ARGS":
+        case "SIZE":
+            return PayloadError(rest, code=codes.TOO_LARGE)
+        case "ARGS":
             return PayloadError(rest)
     return None
 
