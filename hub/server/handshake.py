@@ -98,11 +98,11 @@ def open_handshake(
         parsed = _parse(head)
         accept_key, _, _ = _RULES.process_request(parsed)
         _check_single(parsed.headers)
+        request = _describe(parsed)
     except InvalidHandshake as breach:
         return _explain(breach)
     except (EOFError, NotImplementedError, ValueError):
         return reject(HTTPStatus.BAD_REQUEST, "not a well-formed HTTP request without a body")
-    request = _describe(parsed)
     if not origin_allowed(request):
         return reject(HTTPStatus.FORBIDDEN, f"origin {request.origin!r} is not allowed")
     subprotocol = next((known for known in subprotocols if known in request.offered), None)
