@@ -20,7 +20,7 @@ import msgspec
 from hub.core.grant import Grant
 from hub.protocol.channels import check_pattern
 from hub.protocol.errors import ChannelNameError
-from hub.server.keys import KEY_PREFIX, KeyFile
+from hub.server.keys import KEY_PREFIX, MAX_SUBJECT_CHARACTERS, KeyFile, check_subject
 from hub.server.settings import MIN_SECRET_BYTES, Settings
 
 ALGORITHM = "HS256"
@@ -45,7 +45,7 @@ _Patterns = Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_PATTERNS)]
 
 
 class _Claims(msgspec.Struct, frozen=True):
-    sub: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    sub: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_SUBJECT_CHARACTERS)]
     exp: _UnixSeconds
     nbf: _UnixSeconds = 0.0
     read: _Patterns = ()
@@ -144,10 +144,9 @@ def mint_token(
 ) -> str:
     """A token for `subject` that ends `ttl_seconds` after `now` (Unix seconds).
 
-    Raises ValueError for a short secret or an empty subject, ChannelNameError for a bad pattern.
+    Raises ValueError for a short secret or a bad subject, ChannelNameError for a bad pattern.
     """
-    if not subject:
-        raise ValueError("expected a subject, got an empty one")
+    check_subject(subject)
     for pattern in (*read, *publish):
         check_pattern(pattern)
     claims = {"sub": subject, "iat": int(now), "exp": int(now + ttl_seconds)}

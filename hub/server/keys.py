@@ -33,6 +33,9 @@ _SECRET_BYTES = 32
 _ID_BYTES = 4
 
 
+MAX_SUBJECT_CHARACTERS = 256
+
+
 class KeysError(Exception):
     """A file of keys that cannot be used; the text names the file and says why."""
 
@@ -41,13 +44,14 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """One key as the file knows it. created_at: Unix seconds; sha256: in hexadecimal digits."""
 
     id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{8}$")]
-    subject: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    subject: str
     read: tuple[str, ...] = ()
     publish: tuple[str, ...] = ()
     created_at: int
     sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
     def __post_init__(self) -> None:
+        check_subject(self.subject)
         for pattern in (*self.read, *self.publish):
             try:
                 check_pattern(pattern)
@@ -62,10 +66,22 @@ class _Document(msgspec.Struct, forbid_unknown_fields=True):
     keys: list[ApiKey] = []
 
 
+def check_subject(subject: str) -> str:
+    """Return `subject`, or raise ValueError: it names whom a token or key is for."""
+    if 1 <= len(subject) <= MAX_SUBJECT_CHARACTERS and subject.isprintable():
+        return subject
+    raise ValueError(
+        f"expected a subject of 1 to {MAX_SUBJECT_CHARACTERS} printable characters, got {subject!r}"
+    )
+
+
 def mint_key(
     subject: str, read: tuple[str, ...], publish: tuple[str, ...], *, now: float
 ) -> tuple[str, ApiKey]:
-    """A new key, to be shown once, and what the file keeps of it. now: Unix seconds."""
+    """A new key, to be shown once, and what the file keeps of it. now: Unix seconds.
+
+    Raises ValueError for a bad subject or pattern.
+    """
     id = secrets.token_hex(_ID_BYTES)
     key = f"{KEY_PREFIX}{id}_{secrets.token_urlsafe(_SECRET_BYTES)}"
     kept = ApiKey(

@@ -95,6 +95,7 @@ def test_a_file_that_others_may_write_makes_no_key_valid(
         b"\xff",
         b'{"keys": [{"id": "x"}]}',
         b'{"keyz": []}',
+        b'{"keys": [{"id":"00000000","subject":"","created_at":1,"sha256":"' + b"0" * 64 + b'"}]}',
         b'{"keys": [{"id":"00000000","subject":"s","created_at":1,"read":["A"],"sha256":"'
         + b"0" * 64
         + b'"}]}',
@@ -111,6 +112,13 @@ def test_a_file_that_cannot_be_understood_is_named(path: Path, content: bytes) -
         make(path)
     assert path.read_bytes() == content
     assert KeyFile(path).find("tck_00000000_x") is None
+
+
+@pytest.mark.parametrize("subject", ["", "a\n", "a" * 257])
+def test_a_key_is_not_made_for_what_the_file_would_refuse(subject: str) -> None:
+    """One bad entry would make every key of the file invalid."""
+    with pytest.raises(ValueError, match="expected a subject of 1 to 256 printable"):
+        mint_key(subject, (), (), now=0)
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_with_its_reason(tmp_path: Path) -> None:
