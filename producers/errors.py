@@ -49,6 +49,10 @@ class PublisherClosed(PublishError):
     """The publisher ended first. The publish may have happened, if it was in flight."""
 
 
+class RedisAway(ProducerError):
+    """Redis does not answer, told to who asked for just that; a publish waits instead."""
+
+
 class SourceError(ProducerError):
     """A source could not be read; the worker tries again later."""
 

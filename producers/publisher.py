@@ -32,7 +32,7 @@ from hub.protocol.publication import AppendEntry, Change, ReplaceRows, Touch, ch
 from hub.protocol.streams import KNOWN, Stream, stream_options
 from producers.buffer import Buffer, MemoryBuffer, Waiting
 from producers.encoding import encode
-from producers.errors import InvalidPayload, PublishRefused
+from producers.errors import InvalidPayload, PublishRefused, RedisAway
 from producers.events import (
     AgentStatus,
     Alert,
@@ -111,6 +111,13 @@ class Publisher:
         traceback: TracebackType | None,
     ) -> None:
         await self._sender.__aexit__(kind, error, traceback)
+
+    async def ping(self) -> None:
+        """Return when Redis answers; raises RedisAway where it does not just now."""
+        try:
+            await self._sender.ping()
+        except (RedisError, OSError) as error:
+            raise RedisAway(f"Redis does not answer: {error}") from error
 
     async def publish(
         self,

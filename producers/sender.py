@@ -192,6 +192,10 @@ class Sender:
         self._news.set()
         return ticket
 
+    async def ping(self) -> None:
+        """Return when Redis answers; raises RedisError where it does not."""
+        await self._redis.ping()
+
     async def read_rows(self, channel: str) -> dict[str, bytes]:
         """The rows of a table as they stand in Redis; raises RedisError."""
         reply: Any = await self._redis.hgetall(keys.state(channel))

@@ -5,7 +5,7 @@ a decision travels once and that a channel's deadline is kept is the business of
 the worker. Whether it is asked or tells by itself makes two contracts:
 
 - `PollingSource.poll()` is called on an interval, with a time limit, and is cancelled there.
-- `FollowingSource.follow()` is iterated once and yields whenever there is something to say.
+- `FollowingSource.follow()` is iterated once and yields batches when there is something to say.
 
 Both may raise `SourceError` (or fail otherwise): the worker reports it, waits and tries again.
 Sources are found by the entry point group `tapecast.sources`; a name there is a sub-command of
@@ -108,8 +108,12 @@ class FollowingSource(Source):
     """A source that tells by itself."""
 
     @abc.abstractmethod
-    def follow(self) -> AsyncGenerator[Reading]:
-        """What is the case at first, then every change, without an end. Closing it stops it."""
+    def follow(self) -> AsyncGenerator[Sequence[Reading]]:
+        """What is the case, then every change, in batches and without an end.
+
+        The first batch, which may be empty, says that nothing will be missed from now on. Closing
+        the generator stops it.
+        """
 
     @abc.abstractmethod
     async def read_once(self) -> Sequence[Reading]:

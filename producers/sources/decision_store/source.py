@@ -21,9 +21,9 @@ from producers.sources.decision_store.watch import FolderWatch
 class DecisionStoreSource(FollowingSource):
     """The decision files of one folder, one JSON file a decision."""
 
-    summary: ClassVar[str] = """Follow a FOLDER of decision files, one JSON file a decision.
+    summary: ClassVar[str] = """Follow a FOLDER of decision files.
 
-    A decision is published once, however often this is started; a file that is rewritten is
+    One JSON file holds one decision. A decision is published once, however often this is started; a file that is rewritten is
     published as decision_updated.
 
     \b
@@ -62,14 +62,13 @@ class DecisionStoreSource(FollowingSource):
         readings = await self._take(known, await asyncio.to_thread(self._names))
         return [*readings, *self._troubles(known)]
 
-    async def follow(self) -> AsyncGenerator[Reading]:
+    async def follow(self) -> AsyncGenerator[Sequence[Reading]]:
         known = DecisionFolder()
         # Watch before reading: the other order loses what is written in between.
         with contextlib.closing(FolderWatch(self._folder)) as watch:
             names = await asyncio.to_thread(self._names)
             while True:
-                for reading in [*await self._take(known, names), *self._troubles(known)]:
-                    yield reading
+                yield [*await self._take(known, names), *self._troubles(known)]
                 names = await watch.changed(known.next_deadline())
 
     async def _take(self, known: DecisionFolder, names: Iterable[str]) -> list[Reading]:

@@ -37,7 +37,9 @@ def _utc_now() -> datetime:
 class PaperSource(PollingSource):
     """An agent that trades on paper. The same seed gives the same prices and trades."""
 
-    summary: ClassVar[str] = """Trade on paper: a seeded market and an agent with an OODA loop.
+    summary: ClassVar[str] = """Trade on paper.
+
+    The market is seeded, and the agent goes through an OODA loop.
 
     \b
     Examples:

@@ -1,0 +1,198 @@
+"""`tapecast produce SOURCE`: run a source until Ctrl-C or SIGTERM.
+
+Sources are found by the entry point group `tapecast.sources`; each is a sub-command with the
+source's own options and those that all have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections import Counter
+from importlib.metadata import entry_points
+from inspect import cleandoc
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+
+from hub.protocol.publication import Receipt
+from producers.errors import ProducerError
+from producers.publisher import Publisher
+from producers.settings import BadSettings, Settings, read_settings
+from producers.sources.base import (
+    ENTRY_POINT_GROUP,
+    Decided,
+    FollowingSource,
+    PollingSource,
+    Positions,
+    Reading,
+    Trouble,
+)
+from producers.worker import TIMEOUT_SECONDS, Outcome, Worker, is_news, publish_once
+
+_COMMON = (
+    click.Option(
+        ["--redis"],
+        metavar="URL",
+        help="Redis or Valkey. [default: $TAPECAST_REDIS_URL, else a running embedded server, "
+        "else redis://127.0.0.1:6379/0]",
+    ),
+    click.Option(
+        ["--config"],
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="The TOML file of streams. [default: $TAPECAST_CONFIG]",
+    ),
+    click.Option(["--quiet", "-q"], is_flag=True, help="Say only what goes wrong."),
+)
+_POLLING = (
+    click.Option(
+        ["--interval"],
+        type=click.FloatRange(min=0.01),
+        metavar="SECONDS",
+        help="How often the source is asked. [default: the source's own]",
+    ),
+    click.Option(
+        ["--timeout"],
+        type=click.FloatRange(min=0.01),
+        metavar="SECONDS",
+        default=TIMEOUT_SECONDS,
+        show_default=True,
+        help="How long one call of the source may take.",
+    ),
+)
+_FOLLOWING = (
+    click.Option(["--once"], is_flag=True, help="Publish what is there, print counts, and end."),
+)
+
+
+class Sources(click.Group):
+    """The sources that are installed, each loaded when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(entry_points(group=ENTRY_POINT_GROUP).names)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        for found in entry_points(group=ENTRY_POINT_GROUP, name=cmd_name):
+            return _command(cmd_name, found.load())
+        return None
+
+
+@click.command(cls=Sources, short_help="Run a source and publish what it says.")
+def produce() -> None:
+    """Run a source and publish what it says.
+
+    \b
+    Examples:
+      tapecast produce paper
+      tapecast produce decision-store data/decisions
+      tapecast produce paper --help
+    """
+
+
+def _command(name: str, source: type[PollingSource | FollowingSource]) -> click.Command:
+    own = _POLLING if issubclass(source, PollingSource) else _FOLLOWING
+
+    def callback(**options: Any) -> None:
+        _produce(name, source, options)
+
+    return click.Command(
+        name,
+        params=[*source.options, *own, *_COMMON],
+        help=cleandoc(source.summary),
+        callback=callback,
+    )
+
+
+def _produce(
+    name: str, source: type[PollingSource | FollowingSource], options: dict[str, Any]
+) -> None:
+    logging.basicConfig(
+        level=logging.WARNING if options["quiet"] else logging.INFO,
+        format="%(levelname)s %(message)s",
+        stream=sys.stderr,
+    )
+    progress = Progress(quiet=options["quiet"])
+    try:
+        settings = read_settings(os.environ, redis=options["redis"], config=options["config"])
+        publisher = Publisher(settings.redis_url, name=name, streams=settings.streams)
+    except (BadSettings, ValueError) as error:
+        raise click.UsageError(str(error)) from error
+    made = source.from_options(options)
+    try:
+        if isinstance(made, FollowingSource) and options["once"]:
+            asyncio.run(_once(made, publisher, progress))
+        else:
+            limits: dict[str, Any] = {
+                name: options[name] for name in ("interval", "timeout") if name in options
+            }
+            progress.say(f"{name}: publishing to {_without_password(settings)}, Ctrl-C ends it")
+            asyncio.run(_run(made, publisher, progress, limits))
+    except ProducerError as error:
+        raise click.ClickException(str(error)) from error
+
+
+async def _run(
+    source: PollingSource | FollowingSource,
+    publisher: Publisher,
+    progress: Progress,
+    limits: dict[str, Any],
+) -> None:
+    async with publisher:
+        worker = Worker(source, publisher, report=progress.report, **limits)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, worker.stop)
+        await worker.run()
+    progress.say(_counted(publisher.counts) or "nothing was published")
+
+
+async def _once(source: FollowingSource, publisher: Publisher, progress: Progress) -> None:
+    async with publisher:
+        # Somebody waits for the end of this, so it doesn't wait for Redis.
+        await publisher.ping()
+        counts = await publish_once(source, publisher, report=progress.report)
+    names = ("published", "unchanged", "refused", "broken")
+    click.echo(", ".join(f"{name} {counts[name]}" for name in names))
+    if counts["refused"]:
+        raise click.exceptions.Exit(1)
+
+
+class Progress:
+    """A line on standard error for what somebody watching would want to know."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+
+    def say(self, line: str) -> None:
+        if not self._quiet:
+            click.echo(line, err=True)
+
+    def report(self, reading: Reading, outcome: Outcome) -> None:
+        """Told by the worker of every reading; what was refused is logged by it."""
+        match reading, outcome:
+            case Trouble(title=title, detail=detail), _:
+                click.echo(f"{title}: {detail}", err=True)
+            case Decided(decision=decision), Receipt(position=at) if is_news(outcome):
+                done = ", executed" if decision.executed else ""
+                what = f"{decision.id} {decision.action} {decision.asset_pair}{done}"
+                self.say(f"{reading.channel} {at.seq}: {what}")
+            case Positions(), Receipt(position=at, inserted=opened, deleted=closed):
+                for verb, row_ids in (("opened", opened), ("closed", closed)):
+                    for row_id in row_ids:
+                        self.say(f"{reading.channel} {at.seq}: {verb} {row_id}")
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+
+
+def _without_password(settings: Settings) -> str:
+    parts = urlsplit(settings.redis_url)
+    if parts.username is None and parts.password is None:
+        return settings.redis_url
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
