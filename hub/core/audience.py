@@ -117,8 +117,9 @@ class Audience:
 
     # Serving
 
-    def deliver(self, seq: int, frame: Frame, now: float) -> None:
-        """Fan out the update with this seq; the feed has applied it.
+    def deliver(self, seq: int, frame: Frame, now: float) -> int:
+        """Fan out the update with this seq, which the feed has applied; returns how many
+        subscriptions it was handed to at once.
 
         Subscriptions whose outbox overflowed are the caller's to close: see `overflowed`.
         """
@@ -127,10 +128,11 @@ class Audience:
             # Before those in step: whoever is held from here on has had the frame.
             for subscription in self._held:
                 subscription.outbox.send(frame, now)
-        self._write(frame)
+        handed = self._write(frame)
         for pace in self._paces.values():
             if pace.due_at is None:
                 pace.due_at = max(now, pace.next_at)
+        return handed
 
     def announce(self, frame: Frame, now: float) -> None:
         """Send a frame without a position to everybody, in order with the updates."""
@@ -150,12 +152,15 @@ class Audience:
             subscription.outbox.send(announcement, now)
             subscription.outbox.send(snapshot, now)
 
-    def _write(self, frame: Frame) -> None:
+    def _write(self, frame: Frame) -> int:
+        handed = 0
         for spell, writes in list(self._in_step.items()):
             spelled = spell(frame)
+            handed += len(writes)
             # A write may hold its own subscription, which takes it out of the dict.
             for write in list(writes.values()):
                 write(spelled)
+        return handed
 
     def overflowed(self) -> list[Subscription]:
         """The held whose outbox is over its bounds."""

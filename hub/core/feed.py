@@ -93,6 +93,15 @@ class Feed:
     # What the broker delivers
 
     @property
+    def newest(self) -> Envelope | None:
+        """The entry that was applied last, as far as the ring knows one."""
+        return self._ring.newest
+
+    def is_at(self, head: Position | None) -> bool:
+        """Whether the feed stands where the broker says that the channel does."""
+        return self.position == (head or NOWHERE)
+
+    @property
     def reading(self) -> bool:
         """Whether a reading is under way: begun, and not loaded yet."""
         return self._held is not None
@@ -132,12 +141,13 @@ class Feed:
             self._restart(reading)
         else:
             applied.extend(self._apply(entry) for entry in entries)
+            # The same place; but a channel that was only touched has a name for its history now.
+            self.position = reading.position or NOWHERE
         for entry in held:
-            match self._step(entry):
-                case Outcome.APPLIED:
-                    applied.append(self._ring.last(1)[0])
-                case Outcome.BROKEN:
-                    again = True
+            outcome = self._step(entry)
+            if outcome is Outcome.APPLIED and (newest := self._ring.newest) is not None:
+                applied.append(newest)
+            again = again or outcome is Outcome.BROKEN
         return Loaded(reset, applied, again)
 
     def _missed(self, reading: ChannelReading) -> tuple[Envelope, ...] | None:
@@ -175,9 +185,9 @@ class Feed:
         self._ring.restart(
             self.position, (admit(entry, self.kind) for entry in leading_to_head(reading))
         )
-        newest = self._ring.last(1)
-        self.event = newest[0].event if newest else ""
-        self.ts = newest[0].ts if newest else 0
+        newest = self._ring.newest
+        self.event = newest.event if newest else ""
+        self.ts = newest.ts if newest else 0
         self._state = state_of(reading, self.kind, self._options.history, self._ring)
         self._forget_frames()
 
@@ -213,9 +223,9 @@ class Feed:
     def _make_catch_up(self, seq: int) -> Frame:
         assert self.kind is not Kind.LOG, "a log is never conflated"
         assert seq < self.position.seq, f"nothing to catch up from {seq} to {self.position.seq}"
-        newest = self._ring.last(1)
-        if newest and seq == self.position.seq - 1:
-            return Frame(newest[0].payload)
+        newest = self._ring.newest
+        if newest is not None and seq == self.position.seq - 1:
+            return Frame(newest.payload)
         data = self._state.since(seq)
         if data is None:
             return self.snapshot()

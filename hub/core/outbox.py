@@ -18,6 +18,7 @@ from hub.core.frame import Frame
 
 if TYPE_CHECKING:
     from hub.core.limits import Limits
+    from hub.core.session import Session
     from hub.core.subscription import Subscription
 
 Spell: TypeAlias = Callable[[Frame], Any]
@@ -27,12 +28,16 @@ Write: TypeAlias = Callable[[Any], None]
 
 
 class Outbox:
-    """One connection's way out. `clear`: nothing waits and the transport takes bytes."""
+    """One connection's way out. `clear`: nothing waits and the transport takes bytes.
 
-    __slots__ = ("_bytes", "_limits", "_paused_at", "_waiting", "clear", "overflowed", "spell",
-                 "subscriptions", "write")  # fmt: skip
+    owner: the session that this is the outbox of, which sets it.
+    """
+
+    __slots__ = ("_bytes", "_limits", "_paused_at", "_waiting", "clear", "overflowed", "owner",
+                 "spell", "subscriptions", "write")  # fmt: skip
 
     def __init__(self, spell: Spell, write: Write, limits: Limits) -> None:
+        self.owner: Session
         self.spell = spell
         self.write = write
         self.clear = True
@@ -115,6 +120,13 @@ class Outbox:
         """Whether the transport took nothing for so long that only an abort frees it."""
         paused_at = self._paused_at
         return paused_at is not None and now - paused_at >= self._limits.stall_seconds
+
+    def next_deadline(self) -> float | None:
+        """When a paused transport may be too slow or stalled; None while it takes bytes."""
+        if self._paused_at is None:
+            return None
+        limits = self._limits
+        return self._paused_at + min(limits.stall_seconds, limits.outbox_seconds)
 
     def discard(self) -> None:
         """The connection is over: nothing waits any more."""

@@ -32,6 +32,11 @@ class Ring:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def newest(self) -> Envelope | None:
+        """The last entry, or None where the ring is empty."""
+        return self._entries[-1] if self._entries else None
+
     def restart(self, head: Position, run: Iterable[Envelope]) -> None:
         """Begin anew with the entries that lead to `head`, oldest first, without a hole."""
         run = list(run)

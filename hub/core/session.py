@@ -92,6 +92,7 @@ class Session:
     def __init__(self, id: str, outbox: Outbox, limits: Limits, now: float) -> None:
         self.id = id
         self.outbox = outbox
+        outbox.owner = self
         self.grant: Grant | None = None
         self.closed = False
         self._limits = limits
@@ -261,6 +262,8 @@ class Session:
                 id,
                 feed.channel,
                 feed.position,
+                kind=feed.kind,
+                stale=feed.stale,
                 recovered=resume is not None,
                 interval_ms=interval_ms,
             ),
@@ -323,7 +326,8 @@ class Session:
             deadline = min(deadline, self._auth_by)
         if self._ends_at is not None:
             deadline = min(deadline, self._ends_at)
-        return deadline
+        slow_at = self.outbox.next_deadline()
+        return deadline if slow_at is None else min(deadline, slow_at)
 
     def heads(self) -> dict[str, int]:
         """Up to where this client should have been served, by channel."""

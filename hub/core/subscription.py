@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hub.core.audience import Audience
     from hub.core.outbox import Outbox
+    from hub.core.session import Session
 
 
 class Subscription:
@@ -23,6 +24,11 @@ class Subscription:
         self.audience = audience
         self.interval_ms = interval_ms
         self.seq = 0
+
+    @property
+    def session(self) -> Session:
+        """Whose subscription this is."""
+        return self.outbox.owner
 
     @property
     def channel(self) -> str:

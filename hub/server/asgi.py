@@ -1,0 +1,160 @@
+"""The connection adapter for any ASGI server: the session behind a Starlette WebSocketRoute.
+
+Equal in behaviour to hub.server.websocket, and dearer: two tasks a connection, and a send that is
+awaited. What ASGI hides is done here with what it leaves: the backlog that a transport would show
+is counted in front of `send`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from hub.core.frame import Frame
+from hub.core.outbox import Outbox
+from hub.protocol import codes
+from hub.protocol.codes import Code
+from hub.protocol.frames import SUBPROTOCOL
+from hub.server.connection import Connection
+from hub.server.hub import Hub
+from hub.server.identity import origin_allowed, shown_token
+
+HIGH_WATER_CHARACTERS = 64 * 1024
+LOW_WATER_CHARACTERS = 16 * 1024
+
+
+def spell(frame: Frame) -> str:
+    """A frame as every connection of this kind is sent it."""
+    text = frame.text
+    if text is None:
+        text = frame.text = frame.payload.decode()
+    return text
+
+
+async def serve_websocket(websocket: WebSocket) -> None:
+    """Serve one connection; the route that `create_app` adds for servers without our `ws=` class.
+
+    Expects the hub at `websocket.app.state.hub`.
+    """
+    hub: Hub = websocket.app.state.hub
+    offered = websocket.scope["subprotocols"]
+    if offered and SUBPROTOCOL not in offered:
+        # Before accept, a close is answered with 403 (ASGI specification, "Disconnect").
+        await websocket.close()
+        return
+    await websocket.accept(SUBPROTOCOL if offered else None)
+    connection = AsgiConnection(websocket, hub)
+    connection.admit(offered)
+    await connection.run()
+
+
+class AsgiConnection(Connection):
+    """One connection, from its handshake to its end."""
+
+    __slots__ = ("_backlog", "_changed", "_closing", "_hub", "_paused", "_waiting", "_websocket",
+                 "_work")  # fmt: skip
+
+    def __init__(self, websocket: WebSocket, hub: Hub) -> None:
+        self._websocket = websocket
+        self._hub = hub
+        self._waiting: deque[str] = deque()
+        self._backlog = 0
+        self._paused = False
+        self._closing: tuple[int, str] | None = None
+        self._changed = asyncio.Event()
+        self._work: asyncio.Task[None] | None = None
+
+    def admit(self, offered: list[str]) -> None:
+        """Open a session, or refuse the connection with a reason that a browser can see."""
+        hub, headers = self._hub, self._websocket.headers
+        outbox = Outbox(spell, self._write, hub.limits)
+        origin = headers.get("origin")
+        if not origin_allowed(origin, headers.get("host", ""), hub.settings.allowed_origins):
+            hub.refuse(self, outbox, codes.FORBIDDEN, f"pages of {origin} may not connect")
+        elif hub.draining:
+            hub.refuse(self, outbox, codes.RESTART, "the hub restarts")
+        elif hub.is_full:
+            hub.refuse(self, outbox, codes.TRY_LATER, "the hub is full")
+        else:
+            hub.open_session(self, outbox, shown_token(headers.get("authorization"), offered))
+
+    async def run(self) -> None:
+        """Read and write until either side ends."""
+        self._work = asyncio.create_task(self._read_and_write())
+        try:
+            await asyncio.wait([self._work])
+        finally:
+            self._work.cancel()
+            self._hub.lost(self)
+        if not self._work.cancelled() and (error := self._work.exception()) is not None:
+            raise error
+
+    async def _read_and_write(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            writer = group.create_task(self._write_waiting())
+            await self._read()
+            writer.cancel()
+
+    async def _read(self) -> None:
+        limit = self._hub.settings.frame_bytes
+        while True:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                self.session.end()
+                return
+            text = message.get("text")
+            if text is None:
+                self._hub.closed(self, codes.UNSUPPORTED, "binary messages are not taken")
+                continue
+            payload = text.encode()
+            if len(payload) > limit:
+                reason = f"message of {len(payload)} bytes; at most {limit} are taken"
+                self._hub.closed(self, codes.TOO_BIG, reason)
+            else:
+                self._hub.receive(self, payload)
+            if self._paused:
+                # What a client sends while it reads nothing would be answered into its outbox.
+                await self._until_resumed()
+
+    async def _until_resumed(self) -> None:
+        while self._paused and self._closing is None:
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _write(self, text: str) -> None:
+        self._waiting.append(text)
+        self._backlog += len(text)
+        self._changed.set()
+        if self._backlog > HIGH_WATER_CHARACTERS and not self._paused:
+            self._paused = True
+            self._hub.paused(self)
+
+    async def _write_waiting(self) -> None:
+        while True:
+            while self._waiting:
+                text = self._waiting.popleft()
+                try:
+                    await self._websocket.send_text(text)
+                except (WebSocketDisconnect, RuntimeError):
+                    # The server says that the client is gone; the reader hears it too.
+                    return
+                self._backlog -= len(text)
+                if self._paused and self._backlog < LOW_WATER_CHARACTERS:
+                    self._paused = False
+                    self._hub.resumed(self)
+                    self._changed.set()
+            if self._closing is not None:
+                await self._websocket.close(*self._closing)
+                return
+            self._changed.clear()
+            await self._changed.wait()
+
+    def close(self, code: Code, reason: str) -> None:
+        self._closing = (code.number, reason)
+        self._changed.set()
+
+    def abort(self) -> None:
+        if self._work is not None:
+            self._work.cancel()

@@ -1,0 +1,28 @@
+"""What the hub knows of a connection, whichever transport carries it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from hub.core.session import Session
+from hub.protocol.codes import Code
+
+
+class Connection(ABC):
+    """An adapter between one transport and one session.
+
+    due_at: the earliest time that the hub's wheel looks at this connection; see `Hub.schedule`.
+    """
+
+    __slots__ = ("due_at", "session")
+
+    session: Session
+    due_at: float
+
+    @abstractmethod
+    def close(self, code: Code, reason: str) -> None:
+        """Send a close frame. The session has ended; the hub aborts what is not gone in time."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Free the transport at once, whatever it still holds. May be called twice."""

@@ -1,0 +1,158 @@
+"""The connection adapter for uvicorn's `ws=` slot: an asyncio.Protocol, and no task.
+
+uvicorn hands over a transport and the bytes of the upgrade request. Nothing here decides about the
+protocol: bytes become frames, frames go to the session, and what the core decides comes back as
+calls of `close` and `abort`, or straight to the transport as bytes that many connections share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from hub.core.frame import Frame
+from hub.core.outbox import Outbox
+from hub.protocol import codes
+from hub.protocol.codes import Code
+from hub.protocol.frames import SUBPROTOCOL
+from hub.server.connection import Connection
+from hub.server.handshake import Rejected, UpgradeRequest, open_handshake, reject
+from hub.server.identity import origin_allowed, shown_token
+from hub.server.wsframes import (
+    Breach,
+    FrameReader,
+    Ping,
+    Text,
+    encode_close,
+    encode_pong,
+    encode_text,
+)
+from hub.server.wsframes import Close as CloseFrame
+
+if TYPE_CHECKING:
+    from uvicorn import Config
+    from uvicorn.server import ServerState
+
+    from hub.server.hub import Hub
+
+PATH = "/ws"
+HIGH_WATER_BYTES = 64 * 1024
+LOW_WATER_BYTES = 16 * 1024
+
+
+def spell(frame: Frame) -> bytes:
+    """A frame as every connection of this kind is sent it."""
+    wire = frame.wire
+    if wire is None:
+        wire = frame.wire = encode_text(frame.payload)
+    return wire
+
+
+class WebSocketProtocol(asyncio.Protocol, Connection):
+    """One connection, from its upgrade request to its end."""
+
+    __slots__ = ("_hub", "_reader", "_rejected", "_transport")
+
+    def __init__(
+        self, config: Config, server_state: ServerState, app_state: dict[str, Any]
+    ) -> None:
+        # uvicorn calls it so for each upgrade; `app_state` is what the lifespan yielded.
+        self._hub: Hub = app_state["hub"]
+        self._reader: FrameReader | None = None
+        self._rejected = False
+        self._transport: asyncio.Transport
+
+    # What the transport says
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport), "a WebSocket is read and written"
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self._reader is None:
+            if not self._rejected:
+                self._open(data)
+            return
+        for event in self._reader.receive(data):
+            match event:
+                case Text(payload):
+                    self._hub.receive(self, payload)
+                case Ping(payload):
+                    if self.session.outbox.clear:
+                        self._transport.write(encode_pong(payload))
+                case CloseFrame(code):
+                    self._answer_close(code)
+                case Breach(code, reason):
+                    self._hub.closed(self, code, reason)
+
+    def eof_received(self) -> None:
+        # None lets the transport close itself: a client that half-closes is gone.
+        return
+
+    def pause_writing(self) -> None:
+        # What a client sends while it reads nothing would be answered into its outbox.
+        self._transport.pause_reading()
+        self._hub.paused(self)
+
+    def resume_writing(self) -> None:
+        self._transport.resume_reading()
+        self._hub.resumed(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._reader is not None:
+            self._hub.lost(self)
+
+    # The handshake
+
+    def _open(self, head: bytes) -> None:
+        hub, transport = self._hub, self._transport
+        answer = open_handshake(
+            head,
+            subprotocols=(SUBPROTOCOL,),
+            # A browser hears of a refused origin only after the handshake: see `_admit`.
+            origin_allowed=lambda request: True,
+            max_bytes=hub.settings.header_bytes,
+        )
+        if not isinstance(answer, Rejected) and answer.request.path != PATH:
+            answer = reject(HTTPStatus.NOT_FOUND, f"WebSockets are at {PATH}")
+        transport.write(answer.response)
+        if isinstance(answer, Rejected):
+            self._rejected = True
+            transport.close()
+            return
+        self._reader = FrameReader(hub.settings.frame_bytes)
+        transport.set_write_buffer_limits(HIGH_WATER_BYTES, LOW_WATER_BYTES)
+        self._admit(answer.request)
+
+    def _admit(self, request: UpgradeRequest) -> None:
+        hub = self._hub
+        outbox = Outbox(spell, self._transport.write, hub.limits)
+        allowed = hub.settings.allowed_origins
+        if not origin_allowed(request.origin, request.headers["Host"], allowed):
+            reason = f"pages of {request.origin} may not connect"
+            hub.refuse(self, outbox, codes.FORBIDDEN, reason)
+        elif hub.draining:
+            hub.refuse(self, outbox, codes.RESTART, "the hub restarts")
+        elif hub.is_full:
+            hub.refuse(self, outbox, codes.TRY_LATER, "the hub is full")
+        else:
+            authorization = request.headers.get("Authorization")
+            hub.open_session(self, outbox, shown_token(authorization, request.offered))
+
+    # The end
+
+    def close(self, code: Code, reason: str) -> None:
+        self._transport.write(encode_close(code.number, reason))
+        # A client that still waits for room has frames before this one, and must read them.
+        self._transport.resume_reading()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def _answer_close(self, code: int) -> None:
+        if not self.session.closed:
+            self.session.end()
+            self._hub.metrics.closed(codes.NORMAL)
+            self._transport.write(encode_close(code, ""))
+        self._transport.close()
