@@ -72,11 +72,16 @@ def embedded_server(environ: Mapping[str, str], data: Path | None = None) -> Ite
 
 def answers(socket_path: str) -> bool:
     """Whether a server of this user answers at `socket_path`."""
+    return is_private(Path(socket_path).parent) and _ping(socket_path)
+
+
+def is_private(folder: Path) -> bool:
+    """Whether `folder` is there, and this user's alone."""
     try:
-        _check_private(Path(socket_path).parent)
+        _check_private(folder)
     except (OSError, EmbeddedError):
         return False
-    return _ping(socket_path)
+    return True
 
 
 def make_private_folder(folder: Path) -> Path:
