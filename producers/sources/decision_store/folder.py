@@ -57,20 +57,20 @@ class DecisionFolder:
             decision = parse_decision(name, content)
             self._claim(decision.id, name)
         except BrokenFile as error:
-            suspect = _Suspect(Broken(name, error.why, digest), now + self._grace_seconds)
-            self._suspects[name] = suspect
+            self._suspect(Broken(name, error.why, digest), now)
             return None
         return decision
+
+    def failed(self, name: str, why: str, now: float) -> None:
+        """A file could not be read at all, so its content is not known."""
+        self._digests.pop(name, None)
+        self._suspect(Broken(name, why, digest=""), now)
 
     def lost(self, name: str) -> None:
         """A file is not there any more; what it said stays said."""
         self._digests.pop(name, None)
         self._suspects.pop(name, None)
         self._release(name)
-
-    def names(self) -> frozenset[str]:
-        """The files that are known."""
-        return frozenset(self._digests)
 
     def next_deadline(self) -> float | None:
         """When the next file counts as broken, if it doesn't change before."""
@@ -80,6 +80,9 @@ class DecisionFolder:
         """The files that stayed broken up to now, each once."""
         overdue = [name for name, each in self._suspects.items() if each.overdue_at <= now]
         return [self._suspects.pop(name).broken for name in sorted(overdue)]
+
+    def _suspect(self, broken: Broken, now: float) -> None:
+        self._suspects[broken.name] = _Suspect(broken, now + self._grace_seconds)
 
     def _claim(self, decision_id: str, name: str) -> None:
         owner = self._owners.get(decision_id, name)

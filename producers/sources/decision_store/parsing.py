@@ -21,6 +21,9 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NoReturn
 
+from hub.protocol.errors import ProtocolError
+from hub.protocol.publication import change_from_json
+from hub.protocol.streams import Kind
 from producers.encoding import encode
 from producers.errors import BrokenFile, InvalidPayload
 from producers.events import Action, Decision
@@ -38,8 +41,8 @@ def parse_decision(name: str, content: bytes) -> Decision:
     try:
         decision = _decision(name, _Fields(_object(content)))
         # What can't travel is found here, where the file's name is known.
-        encode(decision)
-    except (ValueError, RecursionError) as error:
+        change_from_json(Kind.LOG, encode(decision))
+    except (ValueError, RecursionError, ProtocolError) as error:
         raise BrokenFile(name, _reason(error)) from error
     return decision
 

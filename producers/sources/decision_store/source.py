@@ -23,8 +23,8 @@ class DecisionStoreSource(FollowingSource):
 
     summary: ClassVar[str] = """Follow a FOLDER of decision files.
 
-    One JSON file holds one decision. A decision is published once, however often this is started; a file that is rewritten is
-    published as decision_updated.
+    One JSON file holds one decision. It is published once, however often this is started; when
+    its file is rewritten, as decision_updated.
 
     \b
     Examples:
@@ -73,11 +73,14 @@ class DecisionStoreSource(FollowingSource):
 
     async def _take(self, known: DecisionFolder, names: Iterable[str]) -> list[Reading]:
         contents = await asyncio.to_thread(self._contents, sorted(names))
+        now = time.monotonic()
         decisions = []
         for name, content in contents.items():
             if content is None:
                 known.lost(name)
-            elif (decision := known.saw(name, content, time.monotonic())) is not None:
+            elif isinstance(content, OSError):
+                known.failed(name, f"can't be read: {content.strerror}", now)
+            elif (decision := known.saw(name, content, now)) is not None:
                 decisions.append(decision)
         return [Decided(self._decisions, each) for each in sorted(decisions, key=order_of)]
 
@@ -98,17 +101,19 @@ class DecisionStoreSource(FollowingSource):
         except (FileNotFoundError, NotADirectoryError) as error:
             raise SourceGone(f"{self._folder}: expected a folder, found none") from error
 
-    def _contents(self, names: Iterable[str]) -> dict[str, bytes | None]:
-        """The content of each decision file; None where it is gone again."""
+    def _contents(self, names: Iterable[str]) -> dict[str, bytes | OSError | None]:
         return {name: self._content(name) for name in names if is_decision_file(name)}
 
-    def _content(self, name: str) -> bytes | None:
+    def _content(self, name: str) -> bytes | OSError | None:
+        """What a file holds, why it can't be read, or None where it is gone again."""
         try:
             with (self._folder / name).open("rb") as file:
                 # One byte more than a file may have shows that it has too many.
                 return file.read(MAX_FILE_BYTES + 1)
         except (FileNotFoundError, IsADirectoryError):
             return None
+        except OSError as error:
+            return error
 
 
 def is_decision_file(name: str) -> bool:
