@@ -47,7 +47,8 @@ class Broker(BroadcastBackend, ABC):
 
         Returns when the broker has confirmed it: every publish that begins afterwards is heard.
         Raises BrokerUnavailableError where no confirmation came in time; then the subscription is
-        not held. A second subscription of one channel raises AssertionError.
+        not held. Returns at once where the subscription is held already: so a caller may first wait
+        for it here, and then enter `Broadcast.subscribe`, which does not survive a failure in it.
         """
 
     @abstractmethod

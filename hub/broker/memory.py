@@ -58,8 +58,8 @@ class MemoryBroker(Broker):
         self._connected = False
 
     async def subscribe(self, group: str) -> None:
-        assert group not in self._routes, f"{group} is subscribed already"
-        self._routes[check_channel(group)] = Route(group, self._hand_over.put)
+        if group not in self._routes:
+            self._routes[check_channel(group)] = Route(group, self._hand_over.put)
 
     async def unsubscribe(self, group: str) -> None:
         route = self._routes.pop(group, None)

@@ -82,6 +82,10 @@ class PubSubReader:
         """A route whose messages `next_message` returns."""
         return Route(channel, self._hand_over.put)
 
+    def follows(self, name: bytes) -> bool:
+        """Whether `subscribe` was called for a name and has not failed since."""
+        return self._subscriptions.wants(name)
+
     async def subscribe(self, name: bytes, route: Route) -> None:
         """Follow a name; returns when the server has confirmed it.
 

@@ -89,7 +89,8 @@ class RedisBroker(Broker):
 
     async def subscribe(self, group: str) -> None:
         name = keys.pubsub(check_channel(group)).encode()
-        await self._reader.subscribe(name, self._reader.route(group))
+        if not self._reader.follows(name):
+            await self._reader.subscribe(name, self._reader.route(group))
 
     async def unsubscribe(self, group: str) -> None:
         self._reader.unsubscribe(keys.pubsub(group).encode())

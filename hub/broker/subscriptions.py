@@ -40,6 +40,10 @@ class Subscriptions:
         """Whether there is a link and it has answered everything."""
         return self._linked and not self._unanswered
 
+    def wants(self, name: bytes) -> bool:
+        """Whether a name is wanted, confirmed or not."""
+        return name in self._wanted
+
     def add(self, name: bytes, route: Route) -> bytes:
         """Want a name that is not wanted yet; what to send, nothing where there is no link."""
         assert name not in self._wanted, f"{name!r} is subscribed already"

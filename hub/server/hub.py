@@ -246,16 +246,14 @@ class Hub:
             async with self._bridges:
                 reading = await self.broker.read(channel, since.seq, limit, state=False)
         except BrokerUnavailableError as error:
-            self._fail_follow(session, effect.id, channel, str(error))
+            message = str(error)
+            session.fail_subscribe(effect.id, channel, codes.UNAVAILABLE, message, self.clock())
             return
         audience = self.registry.get(channel)
         if audience is None:
             self._follow(session, effect, self.clock())
         else:
             session.join(audience, effect.id, effect.params, self.clock(), reading)
-
-    def _fail_follow(self, session: Session, id: int, channel: str, message: str) -> None:
-        session.fail_subscribe(id, channel, codes.UNAVAILABLE, message, self.clock())
 
     def _offer(self, session: Session, effect: Offer) -> None:
         params = effect.params
@@ -311,13 +309,21 @@ class Hub:
             heard=self._heard,
         )
         self._keepers[channel] = keeper
+        code, reason = codes.INTERNAL, f"the feed of {channel} failed"
         try:
             await keeper.run(OPEN_SECONDS)
         except BrokerUnavailableError as error:
-            for waiter in self.registry.give_up(channel):
-                self._fail_follow(waiter.session, waiter.id, channel, str(error))
+            code, reason = codes.UNAVAILABLE, str(error)
         finally:
             del self._keepers[channel]
+            for session, id, _ in self.registry.give_up(channel):
+                session.fail_subscribe(id, channel, code, reason, self.clock())
+            # Nobody is left in it where the keeper ends for want of listeners.
+            audience = self.registry.close(channel)
+            for subscription in audience.subscriptions() if audience is not None else []:
+                connection = self.connections.get(subscription.session)
+                if connection is not None:
+                    self.closed(connection, codes.INTERNAL, reason)
 
     def _opened(self, keeper: FeedKeeper) -> None:
         now = self.clock()
