@@ -1,0 +1,49 @@
+"""The Starlette application."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+
+from hub.broker.base import Broker
+from hub.broker.redis import RedisBroker
+from hub.server.asgi import serve_websocket
+from hub.server.auth import Authenticator
+from hub.server.hub import Hub
+from hub.server.routes import middleware, routes
+from hub.server.settings import Settings
+
+
+def create_app(settings: Settings, broker: Broker | None = None) -> Starlette:
+    """The hub as an ASGI application; `broker` is by default the Redis of the settings.
+
+    Runs on any ASGI server, with `/ws` as an ordinary route. Under `hub.server.run` the same hub
+    is served by a protocol class of its own, which never reaches the route. Its lifespan must run:
+    the hub's tasks begin and end with it. Raises ValueError where the settings have no secret.
+    """
+    hub = Hub(
+        settings,
+        broker or RedisBroker(settings.redis_url, streams=settings.streams),
+        Authenticator(settings, time.time),
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
+        async with hub:
+            # What uvicorn hands to the `ws=` class as its `app_state`.
+            yield {"hub": hub}
+
+    app = Starlette(
+        routes=[*routes(), WebSocketRoute("/ws", serve_websocket)],
+        middleware=middleware(),
+        lifespan=lifespan,
+    )
+    app.state.hub = hub
+    app.state.settings = settings
+    app.state.authenticator = hub.authenticator
+    return app

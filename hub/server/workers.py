@@ -1,0 +1,87 @@
+"""Several workers on one port: started together, replaced when they die, drained together.
+
+Each worker is a process with a listening socket of its own on the shared port (SO_REUSEPORT), a
+broker link of its own and feeds of its own; the kernel spreads new connections over them.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import multiprocessing.connection
+import signal
+import socket
+import time
+from multiprocessing.context import SpawnProcess
+from types import FrameType
+
+import msgspec
+
+from hub.server.run import configure_logging, listen, serve_worker
+from hub.server.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+HEALTHY_SECONDS = 5.0
+MAX_EARLY_DEATHS = 5
+
+
+def supervise(settings: Settings, reserved: socket.socket) -> int:
+    """Run `settings.workers` workers until SIGTERM or SIGINT; returns the exit status.
+
+    `reserved` is bound to the port and does not listen: it keeps the port while workers change.
+    A worker that dies is replaced; when workers keep dying young, the rest is ended and 1 returned.
+    """
+    settings = msgspec.structs.replace(settings, port=reserved.getsockname()[1])
+    return _Supervisor(settings).run()
+
+
+class _Supervisor:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._context = multiprocessing.get_context("spawn")
+        self._workers: dict[SpawnProcess, float] = {}
+        self._early_deaths = 0
+        self._ending = False
+
+    def run(self) -> int:
+        before = {sig: signal.signal(sig, self._end) for sig in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            for _ in range(self._settings.workers):
+                self._start()
+            while self._workers:
+                multiprocessing.connection.wait([worker.sentinel for worker in self._workers])
+                self._reap()
+        finally:
+            for sig, handler in before.items():
+                signal.signal(sig, handler)
+        return 1 if self._early_deaths >= MAX_EARLY_DEATHS else 0
+
+    def _start(self) -> None:
+        # A daemon is ended by multiprocessing when this process ends in order.
+        worker = self._context.Process(target=_work, args=(self._settings,), daemon=True)
+        worker.start()
+        self._workers[worker] = time.monotonic()
+
+    def _end(self, sig: int, frame: FrameType | None) -> None:
+        self._ending = True
+        for worker in self._workers:
+            worker.terminate()
+
+    def _reap(self) -> None:
+        for worker in [worker for worker in self._workers if not worker.is_alive()]:
+            lived = time.monotonic() - self._workers.pop(worker)
+            if self._ending:
+                continue
+            self._early_deaths = self._early_deaths + 1 if lived < HEALTHY_SECONDS else 0
+            logger.error("worker %s ended with %s after %.1f s", worker.pid, worker.exitcode, lived)
+            if self._early_deaths >= MAX_EARLY_DEATHS:
+                logger.error("workers keep dying; giving up")
+                self._end(signal.SIGTERM, None)
+            else:
+                self._start()
+
+
+def _work(settings: Settings) -> None:
+    configure_logging()
+    serve_worker(settings, listen(settings))
