@@ -13,6 +13,7 @@ import msgspec
 from hub.protocol.codes import Code
 from hub.protocol.envelope import Envelope, Foreign
 from hub.protocol.position import Position
+from hub.protocol.streams import Kind
 
 SUBPROTOCOL = "tapecast.v1"
 TOKEN_SUBPROTOCOL_PREFIX = "bearer."
@@ -38,9 +39,19 @@ def welcome(session: str, heartbeat_ms: int, version: str) -> bytes:
 
 
 def subscribed(
-    id: int, channel: str, position: Position, *, recovered: bool, interval_ms: int = 0
+    id: int,
+    channel: str,
+    position: Position,
+    *,
+    kind: Kind,
+    stale: bool,
+    recovered: bool,
+    interval_ms: int,
 ) -> bytes:
-    """The reply to a subscribe: before anything else of that channel."""
+    """The reply to a subscribe: before anything else of that channel.
+
+    stale: a client that returns may have last heard otherwise, and is told of changes alone.
+    """
     return _encode(
         {
             "id": id,
@@ -49,6 +60,8 @@ def subscribed(
                 "epoch": position.epoch,
                 "seq": position.seq,
                 "tag": position.tag,
+                "kind": kind,
+                "stale": stale,
                 "recovered": recovered,
                 "interval_ms": interval_ms,
             },
