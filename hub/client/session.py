@@ -224,6 +224,8 @@ class Session:
         error = refused(denial.code, denial.message)
         if codes.should_reconnect(denial.code):
             asked.attempts += 1
+            if isinstance(asked, _Subscribed):
+                asked.tracker.rest()
             self._later(asked.attempts, partial(self._repeat, asked))
         elif isinstance(asked, Request):
             del self._requests[asked]
@@ -236,8 +238,6 @@ class Session:
         if isinstance(asked, Request):
             self._send_request(asked)
         elif self._find(asked.tracker) is asked:
-            if asked.id is None:
-                asked.tracker.rest()
             self._ask(asked)
 
     def _deliver(self, subscribed: _Subscribed, frames: list[Frame]) -> None:
