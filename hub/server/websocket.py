@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hub.core.frame import Frame
 from hub.core.outbox import Outbox
@@ -66,8 +66,8 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
     # What the transport says
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport), "a WebSocket is read and written"
-        self._transport = transport
+        # uvloop's transports are no asyncio.Transport, and act like one.
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         if self._reader is None:
