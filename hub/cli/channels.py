@@ -48,9 +48,9 @@ def _show(found: list[dict[str, Any]]) -> None:
     table.add_column("age", justify="right")
     table.add_column("state")
     for channel in found:
-        seconds = channel.get("age_seconds")
+        age_ms = channel["age_ms"]
         state = Text("stale", "bold red") if channel["stale"] else Text("live", "green")
-        shown_age = "" if seconds is None else age(seconds)
+        shown_age = "" if age_ms is None else age(age_ms / 1000)
         table.add_row(
             channel["name"], channel["kind"], str(channel["head"]["seq"]), shown_age, state
         )
