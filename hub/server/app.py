@@ -39,8 +39,8 @@ def create_app(settings: Settings, broker: Broker | None = None) -> Starlette:
             yield {"hub": hub}
 
     app = Starlette(
-        routes=[*routes(), WebSocketRoute("/ws", serve_websocket)],
-        middleware=middleware(),
+        routes=[*routes(hub), WebSocketRoute("/ws", serve_websocket)],
+        middleware=middleware(settings),
         lifespan=lifespan,
     )
     app.state.hub = hub

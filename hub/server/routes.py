@@ -1,16 +1,86 @@
-"""The HTTP routes of the application."""
+"""Everything that a hub answers over HTTP, and the headers that every answer carries."""
 
 from __future__ import annotations
 
+from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hub.server.health import Health
+from hub.server.hub import Hub
+from hub.server.page_files import page_routes
+from hub.server.rest import Rest
+from hub.server.settings import Settings
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        # The page writes text alone: a browser that knows this refuses to make anything else of it.
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+"""What the page may load and do: its own files, and talk to its own hub."""
+
+HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    # What an answer says of itself stands: the page's files may be kept.
+    "Cache-Control": "no-store",
+}
+"""On every answer, unless it says otherwise itself."""
 
 
-def routes() -> list[BaseRoute]:
-    """All routes but the WebSocket's."""
-    return []
+class SecureHeaders:
+    """ASGI middleware that adds `HEADERS` to every HTTP answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
 
 
-def middleware() -> list[Middleware]:
-    """What stands before every route."""
-    return []
+def routes(hub: Hub) -> list[BaseRoute]:
+    """REST, health and the page."""
+    return [Rest(hub).route(), *Health(hub).routes(), *page_routes()]
+
+
+def middleware(settings: Settings) -> list[Middleware]:
+    """What stands before every route. Pages of the allowed origins may read the answers (CORS)."""
+    stack = [Middleware(SecureHeaders)]
+    if settings.allowed_origins:
+        stack.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.allowed_origins,
+                allow_methods=["GET", "POST"],
+                allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match"],
+                expose_headers=["ETag", "Retry-After"],
+                max_age=600,
+            )
+        )
+    return stack

@@ -1,0 +1,293 @@
+"""Channels over HTTP, for those who do not keep a socket open: list, read, publish.
+
+The rules of the socket hold here too: a token in `Authorization: Bearer`, its patterns, and no page
+of a strange origin.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from http import HTTPStatus
+
+import msgspec
+from starlette.middleware import Middleware
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+
+from hub.broker.base import BrokerUnavailableError
+from hub.core.admission import admit
+from hub.core.feed import Feed
+from hub.core.grant import Grant
+from hub.protocol import codes
+from hub.protocol.channels import check_channel
+from hub.protocol.envelope import Envelope
+from hub.protocol.errors import ProtocolError
+from hub.protocol.position import MAX_SEQ, Position
+from hub.protocol.publication import Receipt
+from hub.protocol.streams import Kind, stream_options
+from hub.server.answers import HANDLERS, JsonAnswer, describe
+from hub.server.auth import AuthError
+from hub.server.hub import Hub, producer_id
+from hub.server.identity import origin_allowed, shown_token
+from hub.server.ingest import PublishRequest
+from hub.server.listing import Listing, feed_of
+from hub.server.posted import read_posted
+
+PREFIX = "/api/v1"
+DEFAULT_ENTRIES = 100
+MAX_ENTRIES = 1_000
+MAX_IDEMPOTENCY_KEY = 255
+
+_SINCE = re.compile(
+    r"(?:(?P<epoch>[A-Za-z0-9_-]{1,32}):)?(?P<seq>[0-9]{1,16})(?::(?P<tag>[0-9a-f]*))?"
+)
+
+
+class Rest:
+    """The endpoints of one hub."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._listing = Listing(hub.broker, hub.registry, hub.streams, hub.clock, hub.wall_clock)
+
+    def route(self) -> Mount:
+        """All endpoints, and the answers to what they raise."""
+        return Mount(
+            PREFIX,
+            routes=[
+                Route("/channels", self.channels),
+                Route("/channels/{channel}", self.snapshot, methods=["GET"]),
+                Route("/channels/{channel}", self.publish, methods=["POST"]),
+                Route("/channels/{channel}/history", self.history),
+            ],
+            middleware=[Middleware(ExceptionMiddleware, handlers=HANDLERS)],
+        )
+
+    async def channels(self, request: Request) -> Response:
+        """`{"channels": [{"name", "kind", "head", "age_ms", "stale"}]}` that the token may read."""
+        grant = self._authorize(request)
+        rows = await self._listing.rows()
+        return JsonAnswer({"channels": [row for row in rows if grant.may_read(row.name)]})
+
+    async def snapshot(self, request: Request) -> Response:
+        """The snapshot frame of the channel, with its `kind` and whether it is `stale`."""
+        channel = self._readable_channel(request)
+        feed = await self._feed(channel)
+        at = feed.position
+        etag = f'"{at.epoch}-{at.seq}-{at.tag}{"-stale" if feed.stale else ""}"'
+        if etag in _listed(request.headers.get("If-None-Match", "")):
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
+        frame = b'%b,"kind":"%b","stale":%b}' % (
+            feed.snapshot().payload[:-1],
+            feed.kind.encode(),
+            b"true" if feed.stale else b"false",
+        )
+        return JsonAnswer(msgspec.Raw(frame), headers={"ETag": etag})
+
+    async def history(self, request: Request) -> Response:
+        """Entries oldest first, after `since` or the newest; at most `limit`.
+
+        `complete`: they provably follow `since` and one another without a hole. `next`: what to
+        ask for as `since` to go on; where it is null they end at `head`, or where they can't be
+        followed further, and `complete` says which.
+        """
+        channel = self._readable_channel(request)
+        limit = _limit(request.query_params.get("limit", str(DEFAULT_ENTRIES)))
+        since = _since(request.query_params.get("since"))
+        seq = since.seq if isinstance(since, Position) else since
+        reading = await self._hub.broker.read(channel, seq, limit, state=False)
+        head, kind = reading.position, reading.kind
+        if head is None or kind is None:
+            raise _unknown(channel)
+        strange = isinstance(since, Position) and since.seq > 0 and since.epoch != head.epoch
+        if strange:
+            # The caller's history was lost: nothing leads from there to here.
+            reading = await self._hub.broker.read(channel, 0, limit, state=False)
+            head, kind = reading.position or head, reading.kind or kind
+        entries = reading.entries
+        more = len(entries) == limit and entries[-1].position != head
+        end: Position | int | None = entries[-1].position if entries else since
+        reaches = more or end == head or end == head.seq or (end is None and head.seq == 0)
+        return JsonAnswer(
+            {
+                "channel": channel,
+                "kind": kind,
+                "head": head,
+                "entries": [msgspec.Raw(admit(entry, kind).payload) for entry in entries],
+                "complete": not strange and reaches and _is_unbroken(entries, since),
+                "next": _spell(entries[-1].position) if more else None,
+            }
+        )
+
+    async def publish(self, request: Request) -> Response:
+        """Publish one entry, or a batch in its order; answered with the position of each.
+
+        The same `Idempotency-Key` and body again: the same answer, and nothing is published twice.
+        An entry of a batch that is refused does not hold back the others; then the status is 207.
+        """
+        grant = self._authorize(request)
+        channel = check_channel(request.path_params["channel"])
+        if not grant.may_publish(channel):
+            message = f"the token does not allow publishing to {channel}"
+            raise ProtocolError(message, code=codes.FORBIDDEN)
+        producer = _producer(grant, request.headers.get("Idempotency-Key"))
+        posted = read_posted(await self._body(request))
+        # Submitted together, so that nobody else's publishes come in between.
+        waiting = [
+            self._hub.ingest.submit(
+                PublishRequest(channel, entry.event, bytes(entry.data), producer, n, entry.key)
+            )
+            for n, entry in enumerate(posted.entries)
+        ]
+        results: list[Receipt | ProtocolError | BrokerUnavailableError] = []
+        for answer in waiting:
+            try:
+                results.append(await answer)
+            except (ProtocolError, BrokerUnavailableError) as error:
+                results.append(error)
+        if posted.is_batch:
+            return _batch_answer(channel, results)
+        [result] = results
+        if not isinstance(result, Receipt):
+            raise result
+        return JsonAnswer(_published(channel, result))
+
+    # What the endpoints share
+
+    def _authorize(self, request: Request) -> Grant:
+        headers = request.headers
+        origin, allowed = headers.get("Origin"), self._hub.settings.allowed_origins
+        if not origin_allowed(origin, headers.get("Host", ""), allowed):
+            raise ProtocolError(f"pages of {origin} may not ask here", code=codes.FORBIDDEN)
+        try:
+            return self._hub.authenticator.authenticate(
+                shown_token(headers.get("Authorization")) or ""
+            )
+        except AuthError as error:
+            raise ProtocolError(error.reason, code=codes.UNAUTHORIZED) from None
+
+    def _readable_channel(self, request: Request) -> str:
+        grant = self._authorize(request)
+        channel = check_channel(request.path_params["channel"])
+        if not grant.may_read(channel):
+            message = f"the token does not allow reading {channel}"
+            raise ProtocolError(message, code=codes.FORBIDDEN)
+        return channel
+
+    async def _feed(self, channel: str) -> Feed:
+        """The channel's live feed, or one made for this request."""
+        audience = self._hub.registry.get(channel)
+        if audience is not None and audience.feed.position.epoch:
+            return audience.feed
+        options = stream_options(channel, self._hub.streams)
+        is_log = await self._hub.ingest.kind_of(channel) is Kind.LOG
+        limit = options.history if is_log else 1
+        reading = await self._hub.broker.read(channel, None, limit)
+        if reading.position is None:
+            raise _unknown(channel)
+        return feed_of(reading, self._hub.streams, self._hub.clock())
+
+    async def _body(self, request: Request) -> bytes:
+        most = self._hub.settings.body_bytes
+        declared = request.headers.get("Content-Length", "")
+        body = bytearray()
+        if not (declared.isdecimal() and int(declared) > most):
+            async for part in request.stream():
+                body += part
+                if len(body) > most:
+                    break
+            else:
+                return bytes(body)
+        raise ProtocolError(f"expected a body of at most {most} bytes", code=codes.TOO_LARGE)
+
+
+def _unknown(channel: str) -> ProtocolError:
+    return ProtocolError(f"nothing was published to {channel}", code=codes.NOT_FOUND)
+
+
+# Reading
+
+
+def _listed(header: str) -> set[str]:
+    """The entity tags of an If-None-Match, which compares weakly (RFC 9110 section 13.1.2)."""
+    return {tag.strip().removeprefix("W/") for tag in header.split(",")}
+
+
+def _limit(text: str) -> int:
+    if text.isascii() and text.isdecimal() and 1 <= int(text[:8]) <= MAX_ENTRIES:
+        return int(text)
+    raise ProtocolError(f"limit: expected 1 to {MAX_ENTRIES}, got {text!r:.40}")
+
+
+def _since(text: str | None) -> Position | int | None:
+    """A position `EPOCH:SEQ:TAG`, or a seq alone, which cannot tell one history from another."""
+    if text is None:
+        return None
+    match = _SINCE.fullmatch(text)
+    if match is not None and int(match["seq"]) <= MAX_SEQ:
+        if match["epoch"] is not None and match["tag"] is not None:
+            return Position(match["epoch"], int(match["seq"]), match["tag"])
+        if match["epoch"] is None and match["tag"] is None:
+            return int(match["seq"])
+    raise ProtocolError(f"since: expected SEQ or EPOCH:SEQ:TAG, got {text!r:.80}")
+
+
+def _spell(position: Position) -> str:
+    return f"{position.epoch}:{position.seq}:{position.tag}"
+
+
+def _is_unbroken(entries: Sequence[Envelope], since: Position | int | None) -> bool:
+    """Whether the first entry follows `since`, where given, and each the one before it."""
+    at = since
+    for entry in entries:
+        if isinstance(at, Position):
+            follows = entry.follows(at)
+        else:
+            follows = at is None or entry.seq == at + 1
+        if not follows:
+            return False
+        at = entry.position
+    return True
+
+
+# Publishing
+
+
+def _producer(grant: Grant, idempotency_key: str | None) -> str:
+    """The producer that a request's publishes are numbered under."""
+    if idempotency_key is None:
+        return secrets.token_hex(12)
+    if not 1 <= len(idempotency_key) <= MAX_IDEMPOTENCY_KEY:
+        raise ProtocolError(
+            f"Idempotency-Key: expected 1 to {MAX_IDEMPOTENCY_KEY} characters, "
+            f"got {len(idempotency_key)}"
+        )
+    # No producer that a socket names has a colon in it.
+    return producer_id(grant.subject, f"http:{idempotency_key}")
+
+
+def _published(channel: str, receipt: Receipt) -> dict[str, object]:
+    at = receipt.position
+    return {
+        "channel": channel,
+        "epoch": at.epoch,
+        "seq": at.seq,
+        "tag": at.tag,
+        "unchanged": receipt.unchanged,
+    }
+
+
+def _batch_answer(
+    channel: str, results: Sequence[Receipt | ProtocolError | BrokerUnavailableError]
+) -> JsonAnswer:
+    answers = [
+        _published(channel, result) if isinstance(result, Receipt) else {"error": describe(result)}
+        for result in results
+    ]
+    failed = any(not isinstance(result, Receipt) for result in results)
+    status = HTTPStatus.MULTI_STATUS if failed else HTTPStatus.OK
+    return JsonAnswer({"results": answers}, status)
