@@ -241,7 +241,7 @@ class _Wire(asyncio.Protocol):
         try:
             # No reply in RESP2 is False: that is how the reader says that it needs more bytes.
             while (reply := next_reply()) is not False:
-                if type(reply) is list and reply[0] == b"message":
+                if type(reply) is list and len(reply) == 3 and reply[0] == b"message":
                     route = live.get(reply[1])
                     if route is not None:
                         route.take(route, reply[2])
