@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+import re
+from decimal import Decimal, InvalidOperation
+from sys import float_info
 from typing import Any
 
 import msgspec
@@ -13,11 +15,11 @@ from hub.protocol.errors import PayloadError
 MAX_DATA_BYTES = 256 * 1024
 MAX_DEPTH = 32
 
-_NO_NUMBER = frozenset(
-    sign + word
-    for word in ("NaN", "nan", "NAN", "sNaN", "Infinity", "infinity", "inf", "Inf")
-    for sign in ("", "+", "-")
-)
+# What Decimal and float read as no finite number.
+_NO_NUMBER = re.compile(r"[+-]?(?:s?nan[0-9]*|inf(?:inity)?)", re.IGNORECASE).fullmatch
+
+# IEEE 754 binary64, which is what most readers of JSON have (RFC 8259 section 6).
+_MAX_NUMBER = Decimal(float_info.max)
 
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 _encode = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
@@ -36,9 +38,12 @@ def parse(data: bytes | str, *, max_bytes: int = MAX_DATA_BYTES) -> Any:
     """Decode and check JSON text from outside; fractions arrive as Decimal.
 
     Raises PayloadError for what is larger than `max_bytes`, is no JSON in UTF-8, is nested
-    deeper than `MAX_DEPTH`, or holds a number that is none ("NaN" and "Infinity" as strings too:
-    wrong money must not reach a screen).
+    deeper than `MAX_DEPTH`, or holds a number that is none ("NaN" and "Infinity" as strings too,
+    and 1e400, which JavaScript reads as Infinity: wrong money must not reach a screen).
     """
+    if isinstance(data, str):
+        # Bytes are what is bounded; a lone surrogate becomes what the decoder refuses.
+        data = data.encode(errors="surrogatepass")
     if len(data) > max_bytes:
         raise PayloadError(
             f"expected at most {max_bytes} bytes of data, got {len(data)}",
@@ -48,6 +53,8 @@ def parse(data: bytes | str, *, max_bytes: int = MAX_DATA_BYTES) -> Any:
         value = _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PayloadError(f"expected JSON in UTF-8: {error}") from None
+    except InvalidOperation:
+        raise PayloadError("expected a finite number, got one beyond all bounds") from None
     except RecursionError:
         raise PayloadError(_too_deep()) from None
     _check(value, MAX_DEPTH)
@@ -56,8 +63,12 @@ def parse(data: bytes | str, *, max_bytes: int = MAX_DATA_BYTES) -> Any:
 
 def _check(value: Any, depth: int) -> None:
     if isinstance(value, str):
-        if value in _NO_NUMBER:
+        if _NO_NUMBER(value):
             raise PayloadError(f"expected a finite number, got {value!r}")
+        return
+    if isinstance(value, int | Decimal):
+        if not -_MAX_NUMBER <= value <= _MAX_NUMBER:
+            raise PayloadError(f"expected a number of at most {float_info.max:g}")
         return
     if isinstance(value, dict):
         children: Any = value.values()
