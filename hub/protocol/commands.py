@@ -41,12 +41,12 @@ class Unsubscribe(msgspec.Struct, frozen=True):
 
 class Publish(msgspec.Struct, frozen=True):
     """Publish without Redis. `producer` and `n` are the publish's id, where a retry must not
-    publish twice; `key` and `changed_event` are those of `publication.AppendEntry`."""
+    publish twice; `key` is that of `publication.AppendEntry`."""
 
     channel: str
     event: str
     data: msgspec.Raw
-    producer: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None = None
+    producer: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}\Z")] | None = None
     n: Annotated[int, Meta(ge=0, le=MAX_SEQ)] | None = None
     key: Annotated[str, Meta(max_length=255)] = ""
 
@@ -95,7 +95,7 @@ def decode_command(text: bytes | str) -> Command:
     """
     try:
         outer = _decode_outer(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise NotACommand(f"expected one JSON object a text frame: {error}") from None
     id = outer.id if _is_id(outer.id) else None
     if id is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha1
+from typing import Annotated
 
 import msgspec
 
@@ -15,7 +16,7 @@ class Position(msgspec.Struct, frozen=True):
     `tag` chains the entry to the one before it. An empty channel stands at seq 0 with tag ""."""
 
     epoch: str
-    seq: int
+    seq: Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQ)]
     tag: str
 
 
