@@ -15,6 +15,8 @@ from hub.protocol.errors import EnvelopeError, PayloadError
 from hub.protocol.payload import parse
 from hub.protocol.position import Position, chain_tag
 
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
 _HEAD = re.compile(
     rb'\{"channel":"([a-z0-9_.:-]{1,255})","type":"update","event":"([A-Za-z0-9_.:-]{1,64})",'
     rb'"epoch":"([A-Za-z0-9_-]{1,32})","seq":([1-9][0-9]{0,15}),"tag":"([0-9a-f]{8})",'
@@ -97,11 +99,10 @@ def decode_foreign(payload: bytes) -> Foreign:
         value = parse(payload)
     except PayloadError as error:
         raise EnvelopeError(f"foreign publish refused: {error.message}") from None
-    encode = msgspec.json.Encoder(decimal_format="number").encode
     match value:
         case {"event": str(event), "data": data} if re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", event):
-            return Foreign(event, encode(data))
-    return Foreign("message", encode(value))
+            return Foreign(event, _encode(data))
+    return Foreign("message", _encode(value))
 
 
 class Lease(msgspec.Struct, frozen=True):
