@@ -1,0 +1,272 @@
+"""producers/sender.py: each publish once and in order, whatever happens to Redis.
+
+Through `Publisher`, which is the sender's only user.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from hub.protocol.publication import Receipt
+from hub.protocol.streams import Kind, Stream
+from producers.buffer import MemoryBuffer
+from producers.errors import BufferFull, ProducerError, PublisherClosed, PublishRefused
+from producers.publisher import Publisher
+from producers.sender import ROUND_PUBLISHES, Answer, Superseded, Ticket, Timing
+from tests.producers.redis_view import command, envelopes, eventually, history
+from tests.support.valkey import Valkey
+
+QUICK = Timing(
+    connect_seconds=0.2, answer_seconds=0.2, longest_pause_seconds=0.1, drain_seconds=20.0
+)
+
+
+def publisher(valkey: Valkey, **options: object) -> Publisher:
+    return Publisher(valkey.url, **{"timing": QUICK, **options})  # type: ignore[arg-type]
+
+
+def entry(to: Publisher, number: int, channel: str = "log") -> asyncio.Task[Answer]:
+    return asyncio.create_task(to.publish(channel, "entry", {"n": number}))
+
+
+def seq_of(answer: Answer) -> int:
+    assert isinstance(answer, Receipt)
+    return answer.position.seq
+
+
+def numbers(valkey: Valkey, channel: str = "log") -> list[int]:
+    return [data["n"] for _event, data in history(valkey, channel)]
+
+
+async def test_concurrent_calls_keep_their_order(valkey: Valkey) -> None:
+    """Calls share rounds, and each gets the position of its turn."""
+    count = 3 * ROUND_PUBLISHES
+    async with publisher(valkey) as to:
+        answers = await asyncio.gather(*(entry(to, n) for n in range(count)))
+    assert [seq_of(each) for each in answers] == list(range(1, count + 1))
+    assert numbers(valkey) == list(range(count))
+    assert to.counts == {"stored": count}
+
+
+async def test_calls_share_round_trips(valkey: Valkey) -> None:
+    """A thousand publishes at once are a few reads of the server, not a thousand."""
+    async with publisher(valkey) as to:
+        await entry(to, 0)
+        before = command(valkey, "INFO", "stats")["total_reads_processed"]
+        await asyncio.gather(*(entry(to, n) for n in range(1_000)))
+        after = command(valkey, "INFO", "stats")["total_reads_processed"]
+    # A round of many bytes is read in several pieces.
+    assert after - before < 200
+
+
+async def test_frozen_redis(valkey: Valkey) -> None:
+    """A publish that timed out may have happened: sent again, it gets the same position."""
+    async with publisher(valkey) as to:
+        await entry(to, 0)
+        valkey.freeze()
+        calls = [entry(to, n) for n in range(1, 400)]
+        await eventually(lambda: to.is_away, "a round that timed out")
+        valkey.thaw()
+        answers = await asyncio.gather(*calls)
+    assert [seq_of(each) for each in answers] == list(range(2, 401))
+    # The frozen server had read nothing, and carries out what it finds when it wakes.
+    assert any(isinstance(each, Receipt) and each.duplicate for each in answers)
+    assert numbers(valkey) == list(range(400))
+
+
+async def test_links_that_break(valkey: Valkey) -> None:
+    """Links killed over and over, with publishes in flight: nothing is lost or doubled."""
+    async with publisher(valkey) as to:
+        calls = []
+        for n in range(600):
+            calls.append(entry(to, n))
+            if n % 20 == 0:
+                command(valkey, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+                await asyncio.sleep(0)
+        await asyncio.gather(*calls)
+    assert numbers(valkey) == list(range(600))
+
+
+async def test_killed_redis(durable_valkey: Valkey) -> None:
+    """Killed and started again on its append-only file: nothing is lost or doubled."""
+    valkey = durable_valkey
+    async with publisher(valkey) as to:
+        calls = []
+        for n in range(600):
+            calls.append(entry(to, n))
+            if n in (200, 400):
+                await calls[n - 100]
+                await asyncio.to_thread(valkey.kill)
+                calls.append(entry(to, -n))
+                await eventually(lambda: to.is_away, "a round that found no server")
+                await asyncio.to_thread(valkey.start)
+        answers = await asyncio.gather(*calls)
+    assert [seq_of(each) for each in answers] == list(range(1, 603))
+    assert sorted(numbers(valkey)) == [-400, -200, *range(600)]
+
+
+async def test_no_redis_at_first() -> None:
+    """A producer may start before its Redis."""
+    with Valkey() as valkey:
+        valkey.kill()
+        async with publisher(valkey) as to:
+            call = entry(to, 1)
+            await eventually(lambda: to.is_away, "a round that found no server")
+            await asyncio.to_thread(valkey.start)
+            assert seq_of(await call) == 1
+
+
+async def test_forgotten_script(valkey: Valkey) -> None:
+    """A server that forgot the script is given it again."""
+    async with publisher(valkey) as to:
+        await entry(to, 1)
+        command(valkey, "SCRIPT", "FLUSH")
+        assert seq_of(await entry(to, 2)) == 2
+
+
+async def test_redis_that_can_not_just_now(valkey: Valkey) -> None:
+    """What Redis can't do now, it is asked again."""
+    async with publisher(valkey) as to:
+        await entry(to, 1)
+        command(valkey, "CONFIG", "SET", "maxmemory", "1")
+        call = entry(to, 2)
+        await eventually(lambda: to.is_away, "a publish that Redis has no memory for")
+        command(valkey, "CONFIG", "SET", "maxmemory", "0")
+        assert seq_of(await call) == 2
+
+
+async def test_a_refusal_is_its_callers_alone(valkey: Valkey) -> None:
+    """A publish of another kind is refused; its neighbours in the round go on."""
+    async with publisher(valkey) as to:
+        await to.publish("orders", "entry", 1)
+    other = {"orders": Stream(Kind.VALUE)}
+    async with publisher(valkey, streams=other) as to:
+        before, refused, after = await asyncio.gather(
+            entry(to, 1),
+            to.publish("orders", "entry", 1),
+            entry(to, 2),
+            return_exceptions=True,
+        )
+    assert isinstance(refused, PublishRefused)
+    assert "orders is a log, not a value" in str(refused)
+    assert isinstance(before, Receipt)
+    assert isinstance(after, Receipt)
+    assert to.counts == {"stored": 2, "refused": 1}
+
+
+async def test_an_outage_conflates(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
+    """While Redis is away the last value counts and each entry does, in order."""
+    caplog.set_level(logging.INFO, "producers")
+    async with publisher(valkey) as to:
+        await entry(to, 0)
+        valkey.freeze()
+        # In the round, so it is kept; what follows waits in the buffer.
+        calls = [entry(to, 1)]
+        await eventually(lambda: to.is_away, "a round that timed out")
+        values = [asyncio.create_task(to.publish("status", "status", n)) for n in range(50)]
+        calls += [entry(to, n) for n in range(2, 50)]
+        await asyncio.sleep(0)
+        valkey.thaw()
+        answers = await asyncio.gather(*values)
+        await asyncio.gather(*calls)
+    assert answers[:-1] == [Superseded("status")] * 49
+    assert isinstance(answers[-1], Receipt)
+    assert history(valkey, "status") == [("status", 49)]
+    assert numbers(valkey) == list(range(50))
+    assert to.counts == {"stored": 51, "superseded": 49}
+    assert [each.getMessage().partition(",")[0] for each in caplog.records] == [
+        "Redis is away",
+        "Redis answers again",
+    ]
+
+
+async def test_a_full_buffer(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
+    """A full buffer gives up values, then refuses; it says so when it begins and when it ends."""
+    buffer = MemoryBuffer[Ticket](max_publishes=3)
+    async with publisher(valkey, buffer=buffer) as to:
+        await entry(to, 0)
+        valkey.freeze()
+        first = entry(to, 1)
+        await eventually(lambda: to.is_away, "a round that timed out")
+        given_up = asyncio.create_task(to.publish("status", "status", "old"))
+        kept = [entry(to, n) for n in (2, 3, 4)]
+        refused = entry(to, 5)
+        with pytest.raises(BufferFull, match="given up for newer ones"):
+            await given_up
+        with pytest.raises(BufferFull, match="log: the buffer is full: 3 publishes wait"):
+            await refused
+        valkey.thaw()
+        await asyncio.gather(first, *kept)
+    assert numbers(valkey) == [0, 1, 2, 3, 4]
+    assert to.counts["given_up"] == 2
+    warnings = [each.getMessage() for each in caplog.records]
+    assert warnings[1].startswith("status: gave up status, the buffer is full")
+    assert warnings[2] == "gave up 2 publishes while Redis was away"
+
+
+async def test_closing_waits(valkey: Valkey) -> None:
+    """Leaving the publisher waits for what was published."""
+    async with publisher(valkey) as to:
+        calls = [entry(to, n) for n in range(500)]
+        await asyncio.sleep(0)
+    assert [seq_of(await call) for call in calls] == list(range(1, 501))
+    assert numbers(valkey) == list(range(500))
+
+
+async def test_closing_without_redis(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
+    """It does not wait without an end, and tells who waits and the log."""
+    timing = Timing(answer_seconds=0.1, drain_seconds=0.1)
+    async with publisher(valkey, timing=timing) as to:
+        valkey.freeze()
+        calls = [entry(to, n) for n in range(3)]
+        await eventually(lambda: to.is_away, "a round that timed out")
+        calls.append(entry(to, 3))
+        await asyncio.sleep(0)
+    for call in calls:
+        with pytest.raises(PublisherClosed, match="may have happened"):
+            await call
+    with pytest.raises(PublisherClosed, match="is closed"):
+        await to.publish("log", "entry", 1)
+    assert "closed with 4 publishes unanswered" in caplog.text
+    valkey.thaw()
+
+
+async def test_not_opened(valkey: Valkey) -> None:
+    """A publisher that was not entered publishes nothing."""
+    with pytest.raises(ProducerError, match="is closed"):
+        await publisher(valkey).publish("log", "entry", 1)
+
+
+async def test_a_cancelled_call(valkey: Valkey) -> None:
+    """A caller that stops waiting does not take its publish back, nor harm the others."""
+    async with publisher(valkey) as to:
+        valkey.freeze()
+        first, cancelled, last = (entry(to, n) for n in range(3))
+        await eventually(lambda: to.is_away, "a round that timed out")
+        cancelled.cancel()
+        valkey.thaw()
+        assert (seq_of(await first), seq_of(await last)) == (1, 3)
+        assert cancelled.cancelled()
+    assert numbers(valkey) == [0, 1, 2]
+
+
+async def test_a_sender_that_fails(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A mistake of ours ends the publisher, and nobody waits for ever."""
+    async with publisher(valkey) as to:
+        monkeypatch.setattr("producers.sender.parse_receipt", lambda _reply: 1 / 0)
+        with pytest.raises(PublisherClosed, match="ZeroDivisionError"):
+            await entry(to, 1)
+    assert "the sender failed" in caplog.text
+
+
+async def test_another_incarnation(valkey: Valkey) -> None:
+    """A producer that was started again counts from 1 again, and is not taken for the first."""
+    for n in range(2):
+        async with publisher(valkey, name="desk") as to:
+            assert seq_of(await entry(to, n)) == n + 1
+    assert len(envelopes(valkey, "log")) == 2
