@@ -49,6 +49,7 @@ class Broker(BroadcastBackend, ABC):
         Raises BrokerUnavailableError where no confirmation came in time; then the subscription is
         not held. Returns at once where the subscription is held already: so a caller may first wait
         for it here, and then enter `Broadcast.subscribe`, which does not survive a failure in it.
+        Two at the same moment are a mistake: an AssertionError where the first still waits.
         """
 
     @abstractmethod
@@ -57,7 +58,10 @@ class Broker(BroadcastBackend, ABC):
 
     @abstractmethod
     async def publish(self, channel: str, message: bytes) -> None:
-        """A bare publish, live only and without a position, as a foreign publisher would."""
+        """A bare publish, live only and without a position, as a foreign publisher would.
+
+        It has no id: where the link was lost it may be heard twice. Raises BrokerUnavailableError.
+        """
 
     @abstractmethod
     async def next_published(self) -> Event:

@@ -83,8 +83,8 @@ class PubSubReader:
         return Route(channel, self._hand_over.put)
 
     def follows(self, name: bytes) -> bool:
-        """Whether `subscribe` was called for a name and has not failed since."""
-        return self._subscriptions.wants(name)
+        """Whether a name was subscribed to and confirmed; a lost link does not change that."""
+        return self._subscriptions.wants(name) and name not in self._confirmations
 
     async def subscribe(self, name: bytes, route: Route) -> None:
         """Follow a name; returns when the server has confirmed it.

@@ -13,6 +13,7 @@ from broadcaster import Event
 from redis.asyncio.connection import AbstractConnection, BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as LinkLostError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from hub.broker.base import Broker, BrokerUnavailableError
@@ -60,9 +61,9 @@ class RedisBroker(Broker):
             socket_connect_timeout=self._timing.connect_seconds,
             # `_exchange` sets one deadline for all that a command waits for.
             socket_timeout=None,
-            # Whoever gave the publish its id decides whether to send it again.
+            # `_exchange` decides what is sent again.
             retry=Retry(NoBackoff(), 0),
-            # A link that was closed meanwhile is noticed when it is taken from the pool.
+            # It would cost a trip, and tell of a link only what the command itself tells too.
             health_check_interval=0,
             decode_responses=False,
             protocol=2,
@@ -196,17 +197,26 @@ class RedisBroker(Broker):
         seconds = self._timing.command_seconds
         try:
             async with asyncio.timeout(seconds):
-                connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
                 try:
-                    await connection.send_packed_command(packed)
-                    return [await _reply(connection) for _ in packed]
-                finally:
-                    await self._pool.release(connection)
+                    return await self._exchange_once(packed)
+                except LinkLostError:
+                    # Most likely it died in the pool. All but bare publishes may be repeated:
+                    # they read, or carry an id.
+                    return await self._exchange_once(packed)
         except TimeoutError:
             message = f"expected an answer from {self._endpoint} in {seconds} s, got none"
             raise BrokerUnavailableError(message) from None
         except (RedisError, OSError) as error:
             raise BrokerUnavailableError(f"{self._endpoint}: {error}") from error
+
+    async def _exchange_once(self, packed: Sequence[bytes]) -> list[Any]:
+        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            # Cancelled in between, redis-py closes the link, so no answer is left on it.
+            await connection.send_packed_command(packed)
+            return [await _reply(connection) for _ in packed]
+        finally:
+            await self._pool.release(connection)
 
 
 _HASHES = {

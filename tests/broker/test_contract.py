@@ -78,13 +78,16 @@ async def test_concurrent_subscriptions_are_all_heard(broker: Broker) -> None:
     assert await heard_seqs(broker, 50) == {channel: [1] for channel in channels}
 
 
-async def test_a_second_subscription_is_a_mistake(broker: Broker) -> None:
-    """One channel is subscribed to once; the first stays."""
+async def test_a_held_subscription_can_be_asked_for_again(broker: Broker) -> None:
+    """It returns at once, and nothing is heard twice."""
     await broker.subscribe("decisions")
-    with pytest.raises(AssertionError):
-        await broker.subscribe("decisions")
-    await store(broker, entry(1, b"1"))
-    assert (await hear(broker))[0] == "decisions"
+    await broker.subscribe("decisions")
+    await store(broker, entry(1, b"1"), entry(2, b"2"))
+    assert await heard_seqs(broker, 2) == {"decisions": [1, 2]}
+    await broker.unsubscribe("decisions")
+    await broker.subscribe("alerts")
+    await store(broker, entry(3, b"3"), entry(1, b"1", channel="alerts"))
+    assert await heard_seqs(broker, 1) == {"alerts": [1]}
 
 
 async def test_a_channel_outside_the_grammar_is_refused(broker: Broker) -> None:

@@ -82,9 +82,7 @@ async def test_a_killed_link_is_mended_and_says_so(valkey: Valkey) -> None:
                 assert await hear(reader) == ("b", str(n).encode())
 
 
-async def test_a_killed_server_is_awaited(
-    valkey: Valkey, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_killed_server_is_awaited(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
     """However long it is away, its return is noticed."""
     async with running(valkey.url, HASTY) as reader:
         await follow(reader, "a")
