@@ -14,7 +14,7 @@ import msgspec
 import uvicorn
 
 from hub.server.app import create_app
-from hub.server.bounded_http import bounded
+from hub.server.gate import gate
 from hub.server.hub import Hub
 from hub.server.settings import Settings
 from hub.server.websocket import WebSocketProtocol
@@ -25,11 +25,18 @@ BACKLOG = 4096
 
 class HubServer(uvicorn.Server):
     """uvicorn's server, but that it drains the hub before it closes connections, and ends with
-    status 0 when it was asked to end."""
+    status 0 when it was asked to end. Prints `announcement` once it accepts connections and
+    signals, where there is one."""
 
-    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
+    def __init__(self, config: uvicorn.Config, hub: Hub, announcement: str) -> None:
         super().__init__(config)
         self._hub = hub
+        self._announcement = announcement
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and self._announcement:
+            click.echo(self._announcement)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
@@ -96,12 +103,12 @@ def with_connection_cap(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, max_connections=most)
 
 
-def serve_worker(settings: Settings, sock: socket.socket) -> None:
-    """Serve on `sock` until SIGTERM or SIGINT, then drain."""
+def serve_worker(settings: Settings, sock: socket.socket, *, announce: bool = True) -> None:
+    """Serve on `sock` until SIGTERM or SIGINT, then drain. announce: print where it listens."""
     app = create_app(with_connection_cap(settings))
     config = uvicorn.Config(
         app,
-        http=bounded(settings),
+        http=gate(settings),
         ws=WebSocketProtocol,
         loop="auto",
         lifespan="on",
@@ -113,7 +120,8 @@ def serve_worker(settings: Settings, sock: socket.socket) -> None:
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
         h11_max_incomplete_event_size=settings.header_bytes,
     )
-    HubServer(config, app.state.hub).run(sockets=[sock])
+    announcement = f"Tapecast listens on {url_of(sock)}" if announce else ""
+    HubServer(config, app.state.hub, announcement).run(sockets=[sock])
 
 
 def configure_logging() -> None:
@@ -134,7 +142,6 @@ def run(settings: Settings) -> int:
             err=True,
         )
         return 1
-    click.echo(f"Tapecast listens on {url_of(sock)}")
     if settings.workers == 1:
         serve_worker(settings, sock)
         return 0

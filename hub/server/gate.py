@@ -1,0 +1,69 @@
+"""The first protocol on every connection: it looks at the first bytes and hands over.
+
+An upgrade request for our path that came whole goes straight to the WebSocket protocol: parsing it
+as HTTP first, only to write it out again for the upgrade, would be a tenth of what a connection
+costs. Everything else, an upgrade in pieces too, takes uvicorn's way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
+
+from hub.server.bounded_http import bounded
+from hub.server.websocket import PATH, WebSocketProtocol
+
+if TYPE_CHECKING:
+    from uvicorn import Config
+    from uvicorn.server import ServerState
+
+    from hub.server.settings import Settings
+
+_UPGRADES = tuple(f"GET {PATH}{end}".encode() for end in (" ", "?"))
+_HEAD_END = b"\r\n\r\n"
+
+
+def gate(settings: Settings) -> type[asyncio.Protocol]:
+    """The class to give to uvicorn as `http=`; it takes the arguments that uvicorn gives."""
+    http_protocol = bounded(settings)
+
+    class Gate(asyncio.Protocol):
+        __slots__ = ("_app_state", "_config", "_deadline", "_loop", "_server_state", "_transport")
+
+        def __init__(
+            self,
+            config: Config,
+            server_state: ServerState,
+            app_state: dict[str, Any],
+            _loop: asyncio.AbstractEventLoop | None = None,
+        ) -> None:
+            self._config = config
+            self._server_state = server_state
+            self._app_state = app_state
+            self._loop = _loop or asyncio.get_running_loop()
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self._transport = cast("asyncio.Transport", transport)
+            seconds = settings.handshake_seconds
+            self._deadline = self._loop.call_later(seconds, self._transport.abort)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._deadline.cancel()
+
+        def data_received(self, data: bytes) -> None:
+            self._deadline.cancel()
+            protocol: asyncio.Protocol
+            if data.startswith(_UPGRADES) and data.find(_HEAD_END) == len(data) - len(_HEAD_END):
+                protocol = WebSocketProtocol(self._config, self._server_state, self._app_state)
+            else:
+                protocol = http_protocol(
+                    config=self._config,
+                    server_state=self._server_state,
+                    app_state=self._app_state,
+                    _loop=self._loop,
+                )
+            self._transport.set_protocol(protocol)
+            protocol.connection_made(self._transport)
+            protocol.data_received(data)
+
+    return Gate
