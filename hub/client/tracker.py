@@ -34,6 +34,8 @@ from hub.protocol.frames import ChannelState
 from hub.protocol.position import Position
 from hub.protocol.streams import Kind
 
+_EMPTY = Position("", 0, "")
+
 
 class Stage(enum.Enum):
     """What a tracker waits for."""
@@ -141,8 +143,7 @@ class Tracker:
             return [update] if self.stage is Stage.FOLLOWING else []
         if self.stage is not Stage.FOLLOWING or at is None:
             return []
-        same_history = position.epoch == at.epoch or at == Position("", 0, "")
-        if not same_history or prev > at.seq:
+        if not _one_history(at, position) or prev > at.seq:
             self.stage = Stage.HOLE
             return []
         if position.seq <= at.seq:
@@ -156,7 +157,7 @@ class Tracker:
         if self.stage is Stage.FOLLOWING and at is not None:
             # A value or table that nobody announced anew was conflated into its whole state; of
             # a log that would be a loss.
-            conflated = self.kind in (Kind.VALUE, Kind.TABLE) and position.epoch == at.epoch
+            conflated = self.kind in (Kind.VALUE, Kind.TABLE) and _one_history(at, position)
             if not conflated or position.seq < at.seq:
                 frames.append(self._reset(Cause.MISSED))
         self.stage = Stage.FOLLOWING
@@ -165,3 +166,7 @@ class Tracker:
 
     def _reset(self, cause: Cause) -> Reset:
         return Reset(channel=self.channel, cause=cause, last=self.position)
+
+
+def _one_history(at: Position, later: Position) -> bool:
+    return later.epoch == at.epoch or at == _EMPTY

@@ -225,6 +225,16 @@ def test_a_snapshot_may_stand_for_conflated_updates() -> None:
     assert names(tracker.receive(read(tape.snapshot(None)))) == ["Snapshot"]
 
 
+def test_a_snapshot_may_follow_an_empty_channel() -> None:
+    """A table that was empty has lost nothing when its first rows come as a snapshot."""
+    tracker = Tracker("c", since=Position("", 0, ""))
+    tracker.ask()
+    tape = Tape("c")
+    tape.write(1)
+    tracker.answer(result(tape.position, recovered=True, kind=Kind.TABLE))
+    assert names(tracker.receive(read(tape.snapshot({"rows": {}})))) == ["Snapshot"]
+
+
 def test_a_snapshot_in_the_middle_of_a_log_is_announced() -> None:
     """Of a log, an unannounced snapshot hides entries, so a Reset precedes it."""
     tape = Tape("c")
