@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -36,8 +37,17 @@ ENTRIES = 8
 PAIRS_A_LINE = 4
 NOTE_SECONDS = 10.0
 """How long a recovery or a reset stays in the head line."""
-_FIRST = ("asset_pair", "action", "side", "confidence", "from_state", "to_state", "size", "price")
+_FIRST = (
+    "asset_pair", "action", "side", "from_state", "to_state", "confidence", "size", "price",
+    "entry_price", "current_price", "reasoning", "reason",
+)  # fmt: skip
 """What is shown first of an entry or a row, where it has it."""
+_PLAIN = frozenset(
+    {"asset_pair", "action", "side", "from_state", "to_state", "reasoning", "reason"}
+)
+"""What needs no name beside it."""
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
+_TIME = re.compile(r"\d{4}-(\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)?")
 _PROFIT = ("pnl", "pnl_pct", "profit")
 
 
@@ -118,10 +128,7 @@ def _state(state: State | None) -> RenderableType:
 def _pairs(fields: dict[str, Any]) -> Table:
     """A value's fields, some to a line."""
     table = Table.grid(padding=(0, 3))
-    cells = [
-        Text.assemble((f"{_name(name)} ", "dim"), _shown(name, value))
-        for name, value in fields.items()
-    ]
+    cells = [_named(name, value) for name, value in fields.items()]
     for at in range(0, len(cells), PAIRS_A_LINE):
         table.add_row(*cells[at : at + PAIRS_A_LINE])
     return table
@@ -132,7 +139,10 @@ def _rows(rows: dict[str, Any]) -> Table:
     shown = list(rows.items())[:MOST_ROWS]
     fields = [row for _, row in shown if isinstance(row, dict)]
     columns = _ordered({name for row in fields for name in row if name != "id"})
-    table = Table("key", *map(_name, columns), box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table("key", box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in columns:
+        is_number = all(_is_number(row.get(name, "0")) for row in fields)
+        table.add_column(_name(name), justify="right" if is_number else "left")
     for key, row in shown:
         cells = row if isinstance(row, dict) else {}
         table.add_row(printable(key), *(_shown(name, cells.get(name, "")) for name in columns))
@@ -143,10 +153,10 @@ def _rows(rows: dict[str, Any]) -> Table:
 
 def _entries(entries: Sequence[Any]) -> Table:
     """A log's newest entries, the newest last: time, event, what it says."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis")
+    table = Table.grid(padding=(0, 2), expand=True)
+    table.add_column(width=len("00:00:00"))
+    table.add_column(width=max(len(entry.event) for entry in entries), no_wrap=True)
+    table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     for entry in entries:
         table.add_row(Text(clock(entry.ts), "dim"), Text(entry.event, "cyan"), _summary(entry.data))
     return table
@@ -156,15 +166,21 @@ def _summary(data: Any) -> Text:
     """What matters of an entry first, then the rest, on one line."""
     if not isinstance(data, dict):
         return _shown("", data)
-    names = [name for name in _ordered(data) if data[name] not in (None, "", {}, [])]
-    first = [name for name in names if name in _FIRST]
-    words = [_shown(name, data[name]) for name in first]
-    words += [
-        Text.assemble((f"{_name(name)} ", "dim"), _shown(name, data[name]))
-        for name in names
-        if name not in _FIRST and name != "id" and not name.endswith("_id")
-    ]
-    return Text("  ").join(words)
+    return Text("  ").join(
+        _shown(name, data[name]) if name in _PLAIN else _named(name, data[name])
+        for name in _ordered(data)
+        if _says_something(name, data[name])
+    )
+
+
+def _says_something(name: str, value: Any) -> bool:
+    """Whether a field is worth its place on a line that has its time already."""
+    is_reference = name == "id" or name.endswith(("_id", "_at")) or name == "timestamp"
+    return not is_reference and value is not False and value not in (None, "", {}, [])
+
+
+def _named(name: str, value: Any) -> Text:
+    return Text.assemble((f"{_name(name)} ", "dim"), _shown(name, value))
 
 
 def _ordered(names: Iterable[str]) -> list[str]:
@@ -176,9 +192,17 @@ def _name(name: str) -> str:
     return printable(name.replace("_", " "))
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) or (
+        isinstance(value, str) and _NUMBER.fullmatch(value) is not None
+    )
+
+
 def _shown(name: str, value: Any) -> Text:
     """One value; profit in green and loss in red, sides and actions likewise."""
     text = printable(value if isinstance(value, str) else compact(value))
+    if moment := _TIME.fullmatch(text):
+        return Text(f"{moment[1]} {moment[2]}")
     if name.endswith(_PROFIT):
         style = "red" if text.startswith("-") else "green" if text.strip("0.") else ""
     else:

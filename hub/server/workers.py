@@ -47,8 +47,8 @@ class _Supervisor:
     def run(self) -> int:
         before = {sig: signal.signal(sig, self._end) for sig in (signal.SIGTERM, signal.SIGINT)}
         try:
-            for _ in range(self._settings.workers):
-                self._start()
+            for number in range(self._settings.workers):
+                self._start(announce=number == 0)
             while self._workers:
                 multiprocessing.connection.wait([worker.sentinel for worker in self._workers])
                 self._reap()
@@ -57,9 +57,10 @@ class _Supervisor:
                 signal.signal(sig, handler)
         return 1 if self._early_deaths >= MAX_EARLY_DEATHS else 0
 
-    def _start(self) -> None:
+    def _start(self, *, announce: bool = False) -> None:
         # A daemon is ended by multiprocessing when this process ends in order.
-        worker = self._context.Process(target=_work, args=(self._settings,), daemon=True)
+        args = (self._settings, announce)
+        worker = self._context.Process(target=_work, args=args, daemon=True)
         worker.start()
         self._workers[worker] = time.monotonic()
 
@@ -82,6 +83,6 @@ class _Supervisor:
                 self._start()
 
 
-def _work(settings: Settings) -> None:
+def _work(settings: Settings, announce: bool) -> None:
     configure_logging()
-    serve_worker(settings, listen(settings))
+    serve_worker(settings, listen(settings), announce=announce)
