@@ -150,7 +150,9 @@ class Worker:
             try:
                 async with contextlib.aclosing(source.follow()) as batches:
                     async for batch in batches:
-                        renewing = renewing or self._group.create_task(self._keep_renewing())
+                        if renewing is None:
+                            self._is_well()
+                            renewing = self._group.create_task(self._keep_renewing())
                         for reading in batch:
                             await self._ahead.acquire()
                             publish = self._start(self._publish(reading))
@@ -165,7 +167,6 @@ class Worker:
             await self._pause(failure)
 
     async def _keep_renewing(self) -> None:
-        self._is_well()
         while True:
             self._renew()
             await asyncio.sleep(self.lease_seconds / 3)

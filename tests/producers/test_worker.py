@@ -1,0 +1,477 @@
+"""producers/worker.py: a source that is run, by the rules of its file."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from producers.errors import SourceError
+from producers.events import (
+    Component,
+    Event,
+    Failure,
+    Health,
+    HealthState,
+    TradingPosition,
+)
+from producers.publisher import Publisher
+from producers.sender import Timing
+from producers.sources.base import (
+    Decided,
+    FollowingSource,
+    Happened,
+    PollingSource,
+    Positions,
+    Reading,
+    State,
+    Trouble,
+)
+from producers.sources.decision_store import DecisionStoreSource
+from producers.sources.paper import PaperSource
+from producers.worker import MAX_AHEAD, Outcome, Worker, publish_once
+from tests.producers.payloads import decision, portfolio, position
+from tests.producers.redis_view import envelopes, eventually, history, meta
+from tests.support.valkey import Valkey
+
+
+class Script(PollingSource):
+    """A polling source that does what a test says, a step a call; the last step repeats."""
+
+    def __init__(
+        self,
+        *steps: Callable[[], Sequence[Reading]],
+        channels: tuple[str, ...] = ("portfolio", "health"),
+    ) -> None:
+        self._steps = steps
+        self._channels = channels
+        self.calls = 0
+        self.cancelled = 0
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Self:
+        raise NotImplementedError
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return self._channels
+
+    @property
+    def health_channel(self) -> str:
+        return "health"
+
+    async def poll(self) -> Sequence[Reading]:
+        self.calls += 1
+        readings = self._steps[min(self.calls, len(self._steps)) - 1]()
+        try:
+            if readings is HANG:
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return readings
+
+
+HANG: Sequence[Reading] = []
+
+
+class Feed(FollowingSource):
+    """A following source that tells what a test puts in; an exception is raised."""
+
+    def __init__(self) -> None:
+        self.batches: asyncio.Queue[Sequence[Reading] | Exception] = asyncio.Queue()
+        self.started = 0
+        self.closed = 0
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Self:
+        raise NotImplementedError
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return ("decisions", "health")
+
+    @property
+    def health_channel(self) -> str:
+        return "health"
+
+    async def follow(self) -> AsyncGenerator[Sequence[Reading]]:
+        self.started += 1
+        try:
+            while True:
+                batch = await self.batches.get()
+                if isinstance(batch, Exception):
+                    raise batch
+                yield batch
+        finally:
+            self.closed += 1
+
+    async def read_once(self) -> Sequence[Reading]:
+        batch = self.batches.get_nowait()
+        assert not isinstance(batch, Exception)
+        return batch
+
+
+@contextlib.asynccontextmanager
+async def running(
+    valkey: Valkey, source: PollingSource | FollowingSource, **options: Any
+) -> AsyncIterator[Worker]:
+    """A worker that runs, quick in everything, and is stopped at the end."""
+    options = {"interval": 0.01, "timeout": 0.2, "first_pause": 0.01, **options}
+    timing = Timing(connect_seconds=0.2, answer_seconds=0.2, longest_pause_seconds=0.1)
+    async with Publisher(valkey.url, timing=timing) as publisher:
+        worker = Worker(source, publisher, **options)
+        task = asyncio.create_task(worker.run())
+        try:
+            yield worker
+        finally:
+            worker.stop()
+            async with asyncio.timeout(20):
+                await task
+
+
+def say(*readings: Reading) -> Callable[[], Sequence[Reading]]:
+    return lambda: readings
+
+
+def fail(error: Exception) -> Callable[[], Sequence[Reading]]:
+    def step() -> Sequence[Reading]:
+        raise error
+
+    return step
+
+
+def balance(amount: int) -> Reading:
+    return State("portfolio", portfolio(balance=Decimal(amount)))
+
+
+def balances(valkey: Valkey) -> list[str]:
+    return [data["balance"] for _event, data in history(valkey, "portfolio")]
+
+
+def source_health(valkey: Valkey) -> list[tuple[str, str | None]]:
+    found = [data["components"]["source"] for _event, data in history(valkey, "health")]
+    return [(each["state"], each["detail"]) for each in found]
+
+
+async def test_changes_only(valkey: Valkey) -> None:
+    """A source is asked over and over; only what changed travels."""
+    source = Script(*[say(balance(1))] * 5, *[say(balance(2))] * 5, say(balance(3)))
+    async with running(valkey, source):
+        await eventually(lambda: source.calls > 20, "twenty calls")
+    assert balances(valkey) == ["1", "2", "3"]
+
+
+async def test_each_reading_in_its_way(valkey: Valkey) -> None:
+    """Values, tables, decisions, events and troubles each go to their channel."""
+    source = Script(
+        say(
+            balance(1),
+            Positions("positions", (position("p"),)),
+            Decided("decisions", decision("d")),
+            Happened("agent:x", Event.ERROR, Failure(component="c", detail="d"), key="once"),
+            Trouble("alerts", title="t", detail="d", key="once"),
+        )
+    )
+    reported: list[tuple[Reading, Outcome]] = []
+    report = lambda *report: reported.append(report)  # noqa: E731
+    async with running(valkey, source, report=report):
+        await eventually(lambda: source.calls > 3, "three calls")
+    expected = {
+        "portfolio": ["portfolio_update"],
+        "positions": ["positions_update"],
+        "decisions": ["decision_made"],
+        "agent": ["position_opened"],
+        "agent:x": ["error"],
+        "alerts": ["alert"],
+        "health": ["health"],
+    }
+    for channel, events in expected.items():
+        assert [each.event for each in envelopes(valkey, channel)] == events
+    assert len(reported) >= 5 * 3
+
+
+async def test_leases(valkey: Valkey) -> None:
+    """The channels of a source are renewed, those too that it had nothing new for."""
+    source = Script(say(balance(1)), channels=("portfolio", "positions", "decisions", "health"))
+    async with running(valkey, source, interval=0.5, timeout=2) as worker:
+        assert worker.lease_seconds == 2.5
+        await eventually(lambda: source.calls > 0, "a call")
+        for channel in source.channels:
+            await eventually(
+                lambda channel=channel: meta(valkey, channel).get("lease") == "2500",  # type: ignore[misc]
+                f"a lease of {channel}",
+            )
+
+
+def test_lease_of_a_slow_source() -> None:
+    """A lease outlasts three intervals, and one interval with a call that takes all its time."""
+    publisher = Publisher("redis://localhost")
+    for interval, timeout, lease in ((10, 3, 30), (0.5, 3, 3.5)):
+        worker = Worker(Script(), publisher, interval=interval, timeout=timeout)
+        assert worker.lease_seconds == lease
+
+
+async def test_a_call_that_hangs(valkey: Valkey) -> None:
+    """A call is cancelled at its time limit, told as failed, and the source is asked again."""
+    source = Script(lambda: HANG, say(balance(1)))
+    async with running(valkey, source, timeout=0.05):
+        await eventually(lambda: source.calls > 1, "a second call")
+    assert source.cancelled == 1
+    assert source_health(valkey)[0] == ("down", "no answer within 0.05 s")
+    assert source_health(valkey)[-1] == ("ok", None)
+
+
+async def test_failures(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
+    """A source may raise what it likes: it is left alone, asked again, and its health told."""
+    caplog.set_level(logging.INFO, "producers")
+    source = Script(
+        fail(SourceError("closed for the weekend")), fail(ZeroDivisionError()), say(balance(1))
+    )
+    async with running(valkey, source):
+        await eventually(lambda: source.calls > 3, "calls after the failures")
+    assert source_health(valkey) == [
+        ("down", "closed for the weekend"),
+        ("down", "ZeroDivisionError"),
+        ("ok", None),
+    ]
+    assert balances(valkey) == ["1"]
+    first, second, third = [each for each in caplog.records if each.name == "producers.worker"]
+    assert first.exc_info is None
+    assert second.exc_info is not None
+    assert third.getMessage() == "the source is well again after 2 failures"
+
+
+async def test_a_failed_source_goes_stale(valkey: Valkey) -> None:
+    """While a source fails its channels are not renewed, and its health is."""
+    source = Script(say(balance(1)), fail(SourceError("gone")))
+    async with running(valkey, source):
+        await eventually(lambda: source.calls > 1, "a failure")
+        last_sign = meta(valkey, "portfolio")["until"]
+        calls = source.calls
+        await eventually(lambda: source.calls > calls + 2, "more failures")
+        assert meta(valkey, "portfolio")["until"] == last_sign
+        assert meta(valkey, "health")["until"] > last_sign
+
+
+async def test_pauses_grow(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each failure in a row doubles the pause, with jitter, up to the longest."""
+    ranges: list[tuple[float, float]] = []
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    def uniform(low: float, high: float) -> float:
+        ranges.append((low, high))
+        return 0.75
+
+    monkeypatch.setattr("producers.worker.random.uniform", uniform)
+    monkeypatch.setattr("producers.worker.asyncio.sleep", noted)
+    source = Script(fail(SourceError("gone")))
+    async with running(valkey, source, first_pause=1, longest_pause=5):
+        while source.calls < 6:
+            await sleep(0.001)
+    assert pauses[:5] == [0.75, 1.5, 3.0, 3.75, 3.75]
+    assert set(ranges) == {(0.5, 1)}
+
+
+async def test_health_is_merged(valkey: Valkey) -> None:
+    """What the source says of its health and what the worker knows stand in one value."""
+    own = Health(state=HealthState.DEGRADED, components={"market": Component(state=HealthState.OK)})
+    source = Script(say(State("health", own)))
+    async with running(valkey, source):
+        await eventually(lambda: source.calls > 2, "two calls")
+    last = history(valkey, "health")[-1][1]
+    assert last["state"] == "degraded"
+    assert last["components"].keys() == {"market", "source"}
+
+
+async def test_refusals_show_in_health(valkey: Valkey) -> None:
+    """A channel that refuses what is published to it shows in the health, until it takes it."""
+    async with Publisher(valkey.url) as publisher:
+        await publisher.publish("portfolio:x", "e", 1)
+    refused: Reading = Happened("portfolio:x", Event.ERROR, Failure(component="c", detail="d"), "k")
+    source = Script(
+        say(refused, balance(1)),
+        say(State("portfolio:x", portfolio())),
+    )
+    async with running(valkey, source):
+        await eventually(lambda: source.calls > 2, "two calls")
+    details = [
+        data["components"].get("publish", {}).get("detail")
+        for _event, data in history(valkey, "health")
+    ]
+    assert any(each and "expected a log" in each for each in details)
+    assert details[-1] is None
+    assert balances(valkey) == ["1"]
+
+
+async def test_polling_goes_on_in_an_outage(valkey: Valkey) -> None:
+    """While Redis is away the source is asked all the same; afterwards its newest state travels."""
+    count = iter(range(10**9))
+    source = Script(lambda: [balance(next(count))])
+    async with running(valkey, source):
+        await eventually(lambda: source.calls > 3, "calls before")
+        valkey.freeze()
+        calls = source.calls
+        await eventually(lambda: source.calls > calls + 50, "calls while Redis is away")
+        valkey.thaw()
+        newest = next(count)
+        await eventually(lambda: int(balances(valkey)[-1]) > newest, "the newest state")
+    assert len(balances(valkey)) < source.calls
+
+
+async def test_stop_lets_publishes_finish(valkey: Valkey) -> None:
+    """What was read before `stop` is published, positions' events included."""
+    rows: list[TradingPosition] = []
+    source = Script(lambda: [Positions("positions", tuple(rows))])
+    async with running(valkey, source) as worker:
+        await eventually(lambda: source.calls > 1, "a call")
+        rows.append(position("a"))
+        calls = source.calls
+        await eventually(lambda: source.calls > calls, "a call that read it")
+        worker.stop()
+    assert [event for event, _ in history(valkey, "agent")] == ["position_opened"]
+
+
+async def test_stop_interrupts_a_call(valkey: Valkey) -> None:
+    """A call that hangs does not hold up the end."""
+    source = Script(lambda: HANG)
+    async with running(valkey, source, timeout=3600) as worker:
+        await eventually(lambda: source.calls > 0, "a call")
+        worker.stop()
+    assert source.cancelled == 1
+
+
+async def test_a_following_source(valkey: Valkey) -> None:
+    """What it tells is published as it comes; closing it is the worker's duty."""
+    feed = Feed()
+    async with running(valkey, feed):
+        feed.batches.put_nowait([])
+        feed.batches.put_nowait([Decided("decisions", decision(f"d{n}")) for n in range(3)])
+        await eventually(lambda: len(envelopes(valkey, "decisions")) == 3, "three decisions")
+        assert feed.closed == 0
+    assert feed.closed == 1
+    assert [data["id"] for _, data in history(valkey, "decisions")] == ["d0", "d1", "d2"]
+
+
+async def test_a_following_source_is_renewed(valkey: Valkey) -> None:
+    """Its channels are renewed while it is well, not before its first batch."""
+    feed = Feed()
+    async with running(valkey, feed):
+        await eventually(lambda: feed.started == 1, "the start")
+        assert meta(valkey, "decisions") == {}
+        feed.batches.put_nowait([])
+        await eventually(lambda: "until" in meta(valkey, "decisions"), "a lease")
+        first = meta(valkey, "decisions")["until"]
+        await eventually(lambda: meta(valkey, "decisions")["until"] > first, "a renewal")
+
+
+async def test_a_following_source_that_fails(valkey: Valkey) -> None:
+    """It is followed again, after a pause in which nothing is renewed."""
+    feed = Feed()
+    async with running(valkey, feed):
+        feed.batches.put_nowait([])
+        await eventually(lambda: source_health(valkey) == [("ok", None)], "a first batch")
+        feed.batches.put_nowait(SourceError("gone"))
+        await eventually(lambda: feed.started == 2, "the second start")
+        feed.batches.put_nowait([Decided("decisions", decision("d"))])
+        await eventually(lambda: len(envelopes(valkey, "decisions")) == 1, "a decision")
+    assert [state for state, _ in source_health(valkey)] == ["ok", "down", "ok"]
+
+
+async def test_a_following_source_does_not_read_ahead(valkey: Valkey) -> None:
+    """While Redis is away it is not read beyond a bound; nothing is lost."""
+    feed = Feed()
+    async with running(valkey, feed):
+        feed.batches.put_nowait([])
+        await eventually(lambda: "until" in meta(valkey, "decisions"), "the start")
+        valkey.freeze()
+        total = 3 * MAX_AHEAD
+        for n in range(total):
+            feed.batches.put_nowait([Decided("decisions", decision(f"d{n}"))])
+        await eventually(lambda: feed.batches.qsize() < total - MAX_AHEAD + 10, "reading ahead")
+        left = feed.batches.qsize()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert feed.batches.qsize() == left >= total - MAX_AHEAD - 1
+        valkey.thaw()
+        await eventually(lambda: len(envelopes(valkey, "decisions")) == total, "all of them")
+    assert [data["id"] for _, data in history(valkey, "decisions")] == [
+        f"d{n}" for n in range(total)
+    ]
+
+
+async def test_publish_once(valkey: Valkey) -> None:
+    """What a source holds is published, and counted by what became of it."""
+    feed = Feed()
+    readings: list[Reading] = [
+        *(Decided("decisions", decision(f"d{n}")) for n in range(2)),
+        Decided("Wrong", decision("d")),
+        Trouble("alerts", title="t", detail="d", key="k"),
+    ]
+    async with Publisher(valkey.url) as publisher:
+        await publisher.decision(decision("d0"))
+        feed.batches.put_nowait(readings)
+        counts = await publish_once(feed, publisher)
+    assert counts == {"published": 1, "unchanged": 1, "refused": 1, "broken": 1}
+
+
+async def test_the_paper_agent(valkey: Valkey) -> None:
+    """The paper agent through a worker: all its channels, and P&L that adds up on the wire."""
+    source = PaperSource(seed=3)
+    async with running(valkey, source, interval=0.005):
+        await eventually(
+            lambda: any(event == "position_closed" for event, _ in history(valkey, "agent")),
+            "a position that was closed",
+        )
+    for _event, data in history(valkey, "portfolio"):
+        equity = Decimal(data["balance"]) + Decimal(data["unrealized_pnl"])
+        assert Decimal(data["equity"]) == equity
+    events = {event for event, _ in history(valkey, "agent")}
+    assert {"state_transition", "decision_made", "trade_executed", "position_opened"} <= events
+    assert {"decision_made", "decision_updated"} == {e for e, _ in history(valkey, "decisions")}
+    ids = [data["id"] for event, data in history(valkey, "decisions") if event == "decision_made"]
+    assert len(set(ids)) == len(ids)
+
+
+async def test_the_decision_store(valkey: Valkey, tmp_path: Path) -> None:
+    """Decisions once over restarts; what is added, completed and rewritten arrives."""
+
+    def write(name: str, **fields: object) -> None:
+        content = {"id": name, "asset_pair": "A", "action": "BUY", **fields}
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+
+    def told() -> list[tuple[str, str]]:
+        return [(event, data["id"]) for event, data in history(valkey, "decisions")]
+
+    write("first")
+    (tmp_path / "half.json").write_text('{"id": "half", "asset_p')
+    async with running(valkey, DecisionStoreSource(tmp_path)):
+        await eventually(lambda: told() == [("decision_made", "first")], "the first")
+    async with running(valkey, DecisionStoreSource(tmp_path)):
+        write("added")
+        await eventually(lambda: len(told()) == 2, "the added one")
+        write("half")
+        await eventually(lambda: len(told()) == 3, "the completed one")
+        write("first", executed=True)
+        await eventually(lambda: len(told()) == 4, "the rewritten one")
+    async with running(valkey, DecisionStoreSource(tmp_path)) as worker:
+        await eventually(lambda: "until" in meta(valkey, "decisions"), "another start")
+        worker.stop()
+    assert told() == [
+        ("decision_made", "first"),
+        ("decision_made", "added"),
+        ("decision_made", "half"),
+        ("decision_updated", "first"),
+    ]
