@@ -74,9 +74,12 @@ class Published(NamedTuple):
 
 
 class _End(NamedTuple):
+    """Why a connection ended. served: the hub said more than its welcome, which comes before it
+    has looked at the token."""
+
     code: int
     reason: str
-    welcomed: bool = False
+    served: bool = False
 
 
 class Client:
@@ -250,12 +253,10 @@ class Client:
             self._tell(Link(LinkState.CONNECTING, url))
             end = await self._converse(url)
             self._session.closed()
-            if end.welcomed:
+            if end.served:
                 failures = refusals = 0
             if end.code in (codes.UNAUTHORIZED.number, codes.AUTH_TIMEOUT.number):
                 refusals += 1
-            else:
-                refusals = 0
             # A token source gets a second chance: its token may have ended on the way.
             another_token = callable(self._token) and refusals == 1
             if not codes.should_reconnect(end.code) and not another_token:
@@ -313,24 +314,25 @@ class Client:
     async def _receive(self, connection: ClientConnection, url: str) -> _End:
         now = asyncio.get_running_loop().time
         quiet_seconds = self._open_seconds
-        welcomed = False
+        welcomed = served = False
         try:
             async with asyncio.timeout(quiet_seconds) as silence:
                 while True:
                     self._session.receive(await connection.recv(decode=False))
-                    if not welcomed and (welcome := self._session.welcome) is not None:
+                    if welcomed:
+                        served = True
+                    elif (welcome := self._session.welcome) is not None:
                         welcomed = True
                         quiet_seconds = self._silent_heartbeats * welcome.heartbeat_ms / 1000
                         self._tell(Link(LinkState.OPEN, url))
                     silence.reschedule(now() + quiet_seconds)
         except TimeoutError:
             connection.transport.abort()
-            reason = f"silent for {quiet_seconds:g} s"
-            return _End(codes.ABNORMAL.number, reason, welcomed)
+            return _End(codes.ABNORMAL.number, f"silent for {quiet_seconds:g} s", served)
         except msgspec.DecodeError as error:
-            return _End(codes.ABNORMAL.number, f"expected a frame of the hub: {error}", welcomed)
+            return _End(codes.ABNORMAL.number, f"expected a frame of the hub: {error}", served)
         except ConnectionClosed as error:
-            return _end_of(error, welcomed)
+            return _end_of(error, served)
 
     def _later(self, attempts: int, action: Callable[[], None]) -> None:
         def run() -> None:
@@ -353,10 +355,10 @@ class Client:
             self._on_link(link)
 
 
-def _end_of(error: ConnectionClosed, welcomed: bool) -> _End:
+def _end_of(error: ConnectionClosed, served: bool) -> _End:
     # Whoever closed first says why; the other side only repeats it.
     mine_first = error.sent is not None and error.rcvd_then_sent is not True
     close = error.sent if mine_first else error.rcvd
     if close is None:
-        return _End(codes.ABNORMAL.number, "the link broke", welcomed)
-    return _End(close.code, close.reason, welcomed)
+        return _End(codes.ABNORMAL.number, "the link broke", served)
+    return _End(close.code, close.reason, served)

@@ -263,7 +263,7 @@ async def test_a_token_source_is_asked_for_each_connection(hub: FakeHub) -> None
 
 
 async def test_a_token_source_whose_tokens_are_refused_ends_the_client(hub: FakeHub) -> None:
-    """Two refusals in a row, without a welcome in between, are final."""
+    """Two refusals in a row are final; a welcome in between is none, it comes before the check."""
     asked = 0
 
     async def source() -> str:
@@ -271,11 +271,26 @@ async def test_a_token_source_whose_tokens_are_refused_ends_the_client(hub: Fake
         asked += 1
         return "bad"
 
-    hub.refuse(HTTPStatus.UNAUTHORIZED, HTTPStatus.UNAUTHORIZED, HTTPStatus.UNAUTHORIZED)
+    hub.refuse(HTTPStatus.UNAUTHORIZED)
     async with quick(hub, source) as client:
-        with pytest.raises(Unauthorized):
+        await (await hub.welcome()).close(codes.UNAUTHORIZED, "bad")
+        with pytest.raises(Unauthorized, match="bad"):
             await client.ping()
     assert asked == 2
+
+
+async def test_a_token_that_served_for_a_while_may_end_again(hub: FakeHub) -> None:
+    """A connection that served clears the record: each token of a source may come to its end."""
+
+    async def source() -> str:
+        return "short-lived"
+
+    async with quick(hub, source):
+        for _ in range(3):
+            connection = await hub.welcome()
+            await connection.send(frames.heartbeat(1, {}))
+            await connection.close(codes.UNAUTHORIZED, "the token is at its end")
+        await hub.accept()
 
 
 async def test_a_token_source_that_cannot_be_reached_is_tried_again(hub: FakeHub) -> None:
