@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import multiprocessing.connection
+import os
 import signal
 import socket
+import threading
 import time
 from multiprocessing.context import SpawnProcess
 from types import FrameType
@@ -85,4 +87,13 @@ class _Supervisor:
 
 def _work(settings: Settings, announce: bool) -> None:
     configure_logging()
+    threading.Thread(target=_end_with_supervisor, daemon=True).start()
     serve_worker(settings, listen(settings), announce=announce)
+
+
+def _end_with_supervisor() -> None:
+    """Drain when the supervisor is gone: killed, it tells nobody, and the port would stay held."""
+    supervisor = multiprocessing.parent_process()
+    assert supervisor is not None
+    supervisor.join()
+    os.kill(os.getpid(), signal.SIGTERM)
