@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 
 import click
 
+from hub.protocol.channels import check_channel
+from hub.protocol.errors import ChannelNameError
 from hub.protocol.publication import Receipt
 from producers.errors import ProducerError
 from producers.publisher import Publisher
@@ -121,9 +123,11 @@ def _produce(
     try:
         settings = read_settings(os.environ, redis=options["redis"], config=options["config"])
         publisher = Publisher(settings.redis_url, name=name, streams=settings.streams)
-    except (BadSettings, ValueError) as error:
+        made = source.from_options(options)
+        for channel in made.channels:
+            check_channel(channel)
+    except (BadSettings, ChannelNameError, ValueError) as error:
         raise click.UsageError(str(error)) from error
-    made = source.from_options(options)
     try:
         if isinstance(made, FollowingSource) and options["once"]:
             asyncio.run(_once(made, publisher, progress))

@@ -212,7 +212,6 @@ class Worker:
             outcome = error
             # The publisher tells of a full buffer itself, and not once for each publish.
             if isinstance(error, PublishRefused | InvalidPayload):
-                logger.warning("%s", error)
                 self._note_refusal(channel, str(error))
         if self._report is not None:
             self._report(reading, outcome)
@@ -234,6 +233,9 @@ class Worker:
             self._refusals.pop(channel, None)
         else:
             self._refusals[channel] = why
+            # A source that is asked twice a second would be refused as often.
+            if before != why:
+                logger.warning("%s", why)
         if before != why and channel != self._source.health_channel:
             self._start(self._publish_health(self.lease_seconds))
 
