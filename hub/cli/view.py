@@ -142,10 +142,12 @@ def _rows(rows: dict[str, Any]) -> Table:
     table = Table("key", box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name in columns:
         is_number = all(_is_number(row.get(name, "0")) for row in fields)
-        table.add_column(_name(name), justify="right" if is_number else "left")
+        table.add_column(Text(_name(name)), justify="right" if is_number else "left")
     for key, row in shown:
         cells = row if isinstance(row, dict) else {}
-        table.add_row(printable(key), *(_shown(name, cells.get(name, "")) for name in columns))
+        table.add_row(
+            Text(printable(key)), *(_shown(name, cells.get(name, "")) for name in columns)
+        )
     if len(rows) > MOST_ROWS:
         table.add_row(Text(f"and {len(rows) - MOST_ROWS} more", "dim"))
     return table
