@@ -174,7 +174,7 @@ class PubSubReader:
             heard = wire.heard
             await asyncio.wait([wire.ended], timeout=self._timing.ping_seconds)
             # A link that we do not read is silent by our own will.
-            if wire.heard != heard or wire.paused:
+            if wire.heard != heard or wire.paused or wire.ended.done():
                 continue
             wire.send(_PING)
             await asyncio.wait([wire.ended], timeout=self._timing.pong_seconds)
@@ -249,7 +249,7 @@ class _Wire(asyncio.Protocol):
                     self._take_reply(reply)
         except (hiredis.HiredisError, UnexpectedReplyError) as error:
             self.cut(error)
-        if self._hand_over.full and not self.ended.done():
+        if self._hand_over.full:
             self._pause()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -259,8 +259,11 @@ class _Wire(asyncio.Protocol):
             self.ended.set_result(None)
 
     def send(self, command: bytes) -> None:
+        """Write, unless the link has ended: then the next one is told all that is wanted."""
         assert self._transport is not None
-        self._transport.write(command)
+        # uvloop raises RuntimeError for a write to a closed transport, asyncio ignores it.
+        if not self._transport.is_closing():
+            self._transport.write(command)
 
     def cut(self, reason: Exception | None) -> None:
         """End the link at once; harmless where it has ended."""
@@ -272,10 +275,11 @@ class _Wire(asyncio.Protocol):
     def resume(self) -> None:
         assert self._transport is not None
         self.paused = False
-        self._transport.resume_reading()
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _pause(self) -> None:
         assert self._transport is not None
-        if not self.paused:
+        if not self.paused and not self._transport.is_closing():
             self.paused = True
             self._transport.pause_reading()

@@ -1,12 +1,14 @@
-"""Servers that the tests of one module share, and brokers on them."""
+"""Servers that the tests of one module share, brokers on them, and both kinds of event loop."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TypeAlias
 
 import pytest
 import redis
+import uvloop
 
 from hub.broker.base import Broker
 from hub.broker.memory import MemoryBroker
@@ -18,6 +20,21 @@ from tests.support.valkey import Valkey
 STREAMS = {**KNOWN, "short": Stream(history=1, keep=10, keys_keep=2)}
 
 MakeBroker: TypeAlias = Callable[[], Broker]
+
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.SelectorEventLoop,
+    "uvloop": uvloop.new_event_loop,
+}
+ON_BOTH_LOOPS = ("test_pubsub", "test_redis")
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Try what holds a transport on uvloop too: it raises where asyncio looks away (a PING on a
+    link that had just ended used to kill the reader)."""
+    both = item.path.stem in ON_BOTH_LOOPS
+    return LOOPS if both else {"asyncio": LOOPS["asyncio"]}
 
 
 @pytest.fixture(scope="module")
