@@ -71,8 +71,8 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
-def _at(position: Position | None) -> str:
-    return f"#{position.seq}" if position else ""
+def _at(position: Position) -> str:
+    return f"#{position.seq}"
 
 
 def _encode(channel: str, type: str, **fields: Any) -> bytes:

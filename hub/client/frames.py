@@ -70,7 +70,7 @@ class Reset(msgspec.Struct, frozen=True, kw_only=True):
 
     channel: str
     cause: Cause
-    last: Position | None
+    last: Position
 
 
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,18 +250,3 @@ def _decode_reply(it: _Text) -> Answer | Denial | None:
     if it.id is not None:
         return Answer(it.id, bytes(it.result))
     return None
-
-
-def encode_frame(frame: Frame) -> bytes:
-    """A frame as one JSON object: the hub's own text, or what stands for it where the client
-    found out by itself (a reset, a recovery)."""
-    match frame:
-        case Snapshot() | Update():
-            return frame.text
-        case Reset():
-            fields: dict[str, Any] = {"state": "reset", "cause": frame.cause, "last": frame.last}
-        case Recovered():
-            fields = {"state": "recovered", "since": frame.since}
-        case StateChanged():
-            fields = {"state": frame.state, "since": frame.since}
-    return msgspec.json.encode({"type": "channel", "channel": frame.channel, **fields})

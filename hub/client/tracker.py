@@ -4,7 +4,7 @@ Rules:
 1. Between asking and the answer, nothing of the channel counts: it belongs to an older
    subscription.
 2. After the answer either what was missed follows (`recovered`), or a snapshot. A position that was
-   held and could not be recovered is announced as a Reset, before the snapshot.
+   held and could not be recovered is given up and announced as a Reset, before the snapshot.
 3. An update counts when it follows the position: same epoch, and `prev` at or before it. One at or
    before the position is a duplicate and is dropped. Any other is a hole: ask again from the
    position.
@@ -104,9 +104,7 @@ class Tracker:
             self.stage = Stage.FOLLOWING
             return [*frames, Recovered(channel=self.channel, since=self._since)]
         self.stage = Stage.BEHIND
-        if self.position is not None:
-            frames.append(self._reset(Cause.MISSED))
-        return frames
+        return [*frames, *self._give_up(Cause.MISSED)]
 
     def receive(self, frame: Snapshot | Update | StateChanged | ResetNotice) -> list[Frame]:
         """Take a frame of the channel; returns what the application must hear, in order.
@@ -122,7 +120,7 @@ class Tracker:
                 return self._snapshot(frame)
             case ResetNotice():
                 self.stage = Stage.BEHIND
-                return [self._reset(Cause.HISTORY)]
+                return self._give_up(Cause.HISTORY)
             case StateChanged():
                 known, self.state = self.state, frame.state
                 return [frame] if frame.state is not known else []
@@ -159,13 +157,15 @@ class Tracker:
             # a log that would be a loss.
             conflated = self.kind in (Kind.VALUE, Kind.TABLE) and _one_history(at, position)
             if not conflated or position.seq < at.seq:
-                frames.append(self._reset(Cause.MISSED))
+                frames += self._give_up(Cause.MISSED)
         self.stage = Stage.FOLLOWING
         self.position = position
         return [*frames, snapshot]
 
-    def _reset(self, cause: Cause) -> Reset:
-        return Reset(channel=self.channel, cause=cause, last=self.position)
+    def _give_up(self, cause: Cause) -> list[Frame]:
+        # From here on only a snapshot will do, also on another connection.
+        last, self.position = self.position, None
+        return [] if last is None else [Reset(channel=self.channel, cause=cause, last=last)]
 
 
 def _one_history(at: Position, later: Position) -> bool:

@@ -51,8 +51,8 @@ def test_a_foreign_frame_over_several_lines_becomes_one() -> None:
             {"type": "reset", "cause": "missed", "last": {"epoch": "e", "seq": 7, "tag": "t7"}},
         ),
         (
-            Reset(channel="c", cause=Cause.HISTORY, last=None),
-            {"type": "reset", "cause": "history", "last": None},
+            Reset(channel="c", cause=Cause.HISTORY, last=AT),
+            {"type": "reset", "cause": "history", "last": {"epoch": "e", "seq": 7, "tag": "t7"}},
         ),
         (
             Recovered(channel="c", since=AT),
@@ -76,7 +76,10 @@ def test_what_the_client_announces_is_a_line_too(frame: Frame, line: dict[str, o
         (UPDATE, ' status #7 status (2 skipped) {"price": 1.1}'),
         (FOREIGN, ' notes live only note "a\\nb"'),
         (Reset(channel="c", cause=Cause.MISSED, last=AT), " c #7 reset: what was missed could not"),
-        (Reset(channel="c", cause=Cause.HISTORY, last=None), " reset: the channel's history was"),
+        (
+            Reset(channel="c", cause=Cause.HISTORY, last=AT),
+            " c #7 reset: the channel's history was",
+        ),
         (Recovered(channel="c", since=AT), " c #7 recovered: what was missed follows"),
         (StateChanged(channel="c", state=ChannelState.STALE, since=5), " stale since "),
     ],

@@ -133,7 +133,7 @@ def test_stale_is_said_until_it_is_live_again() -> None:
 
 def test_a_reset_and_a_recovery_are_said_for_a_while() -> None:
     """Nobody who watches takes a hole for continuity."""
-    reset = Reset(channel="c", cause=Cause.HISTORY, last=None)
+    reset = Reset(channel="c", cause=Cause.HISTORY, last=Position("e", 6, "t"))
     recovered = Recovered(channel="c", since=Position("e", 7, "t"))
     assert "reset: the channel's history was lost" in shown("c", Kind.VALUE, reset)
     assert "recovered from #7" in shown("c", Kind.VALUE, recovered)

@@ -14,7 +14,7 @@ from hub.protocol.position import Position
 from hub.protocol.streams import Kind
 from tests.support.fakehub import Tape
 
-RESET = Reset(channel="c", cause=Cause.MISSED, last=None)
+RESET = Reset(channel="c", cause=Cause.MISSED, last=Position("e1", 1, "t"))
 FOREIGN = frames.foreign("c", Foreign("message", b'{"upsert":{"x":1},"delete":[]}'), 1)
 
 

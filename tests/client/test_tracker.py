@@ -217,6 +217,20 @@ def test_a_reset_is_announced_once_with_its_cause() -> None:
     assert names(tracker.receive(read(tape.write(2)))) == ["Update"]
 
 
+def test_a_reset_holds_over_a_reconnect() -> None:
+    """After a Reset only a snapshot follows, though the link breaks in between.
+
+    It used to ask from the position that it had announced as lost, and updates followed the Reset.
+    """
+    tape = Tape("c")
+    tracker = following(tape)
+    tracker.receive(read(frames.channel_state("c", ChannelState.RESET, 5)))
+    tracker.rest()
+    assert tracker.ask() is None
+    assert tracker.answer(result(tape.position)) == [], "it was announced already"
+    assert names(tracker.receive(read(tape.snapshot(None)))) == ["Snapshot"]
+
+
 def test_a_snapshot_may_stand_for_conflated_updates() -> None:
     """A value or table may be brought forward by its whole state; nothing was lost."""
     tape = Tape("c")

@@ -1,0 +1,119 @@
+"""A real hub in the test's own event loop: the application, uvicorn, our connection protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Generator, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import uvicorn
+
+from hub.broker.base import Broker
+from hub.server.app import create_app
+from hub.server.auth import mint_token
+from hub.server.gate import gate
+from hub.server.hub import Hub
+from hub.server.run import HubServer, listen, url_of
+from hub.server.settings import Settings
+from hub.server.websocket import WebSocketProtocol
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+def token(
+    *, read: Sequence[str] = ("*",), publish: Sequence[str] = ("*",), ttl_seconds: float = 600
+) -> str:
+    """A token that a LiveHub takes."""
+    return mint_token(
+        SECRET,
+        "test",
+        read=list(read),
+        publish=list(publish),
+        ttl_seconds=ttl_seconds,
+        now=time.time(),
+    )
+
+
+class _Server(HubServer):
+    """Leaves signals to the test run, and says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
+        super().__init__(config, hub, "")
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+class LiveHub:
+    """A hub on a free port that is its own again after each `stop`. Drains at once."""
+
+    def __init__(self, broker: Broker | None = None, **settings: Any) -> None:
+        self._settings = Settings(
+            **{
+                "host": "127.0.0.1",
+                "port": 0,
+                "jwt_secret": SECRET,
+                "drain_spread_seconds": 0.0,
+                "drain_seconds": 1.0,
+                **settings,
+            }
+        )
+        self._broker = broker
+        self._server: _Server | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.url = ""
+        self.hub: Hub
+
+    async def start(self) -> None:
+        """Listen, and return once connections are taken."""
+        app = create_app(self._settings, self._broker)
+        self.hub = app.state.hub
+        sock = listen(self._settings)
+        self.url = url_of(sock)
+        config = uvicorn.Config(
+            app,
+            http=gate(self._settings),
+            ws=WebSocketProtocol,
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = _Server(config, self.hub)
+        self._task = asyncio.create_task(self._server.serve(sockets=[sock]), name="live hub")
+        listening = asyncio.create_task(self._server.listening.wait())
+        await asyncio.wait([listening, self._task], return_when=asyncio.FIRST_COMPLETED)
+        assert listening.done(), "the hub ended before it listened"
+
+    async def stop(self) -> None:
+        """Drain and end, as SIGTERM does."""
+        if self._server is not None and self._task is not None:
+            self._server.should_exit = True
+            await self._task
+            self._server = self._task = None
+
+    def break_links(self) -> None:
+        """Abort every connection, without a word to its client."""
+        for connection in list(self.hub.connections.values()):
+            connection.abort()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
