@@ -8,8 +8,9 @@
 
 Each call waits for the publish's position. Calls from many tasks share round trips, so call them
 at once where the order between channels does not matter; within a channel, publishes keep the
-order of the calls. While Redis is away calls wait, bounded by the buffer (see `buffer`), and may
-be answered with `Superseded`. Cancelling a call does not take its publish back.
+order of the calls. A value or table that was not sent yet when a newer one comes, because Redis is
+away or busy, is answered with `Superseded`. How many calls may wait is bounded by the buffer (see
+`buffer`). Cancelling a call does not take its publish back.
 """
 
 from __future__ import annotations
@@ -207,8 +208,9 @@ class Publisher:
         """Publish all positions that are open: rows that changed travel, missing ones are closed.
 
         Then the log `agent` (`agent:KEY` for `positions:KEY`) is told which were opened, closed,
-        and updated by more than the market's marks, each once. A full list that was superseded
-        while Redis was away opened and closed nothing; the one that took its place did.
+        and updated by more than the market's marks, each once. A list that was superseded opened
+        and closed nothing; the one that took its place did. The table and the log are two
+        publishes: a producer that dies between them leaves the log without these events.
         """
         rows: dict[str, TradingPosition] = {}
         for position in positions:

@@ -337,10 +337,14 @@ async def test_stop_lets_publishes_finish(valkey: Valkey) -> None:
     source = Script(lambda: [Positions("positions", tuple(rows))])
     async with running(valkey, source) as worker:
         await eventually(lambda: source.calls > 1, "a call")
+        valkey.freeze()
         rows.append(position("a"))
         calls = source.calls
-        await eventually(lambda: source.calls > calls, "a call that read it")
+        await eventually(lambda: source.calls > calls + 1, "a call that read it")
         worker.stop()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        valkey.thaw()
     assert [event for event, _ in history(valkey, "agent")] == ["position_opened"]
 
 
