@@ -116,7 +116,9 @@ def _run(port: int, data: Path | None, open_page: bool, ended: threading.Event) 
 def _environment(redis_url: str) -> dict[str, str]:
     """This process's environment, without settings that were meant for another hub."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TAPECAST_")}
-    return {**kept, "TAPECAST_REDIS_URL": redis_url}
+    # Whoever presses Ctrl-C here watches alone, and shall not wait for a staged drain.
+    drain = {"TAPECAST_DRAIN_SECONDS": "1", "TAPECAST_DRAIN_SPREAD_SECONDS": "0"}
+    return {**kept, **drain, "TAPECAST_REDIS_URL": redis_url}
 
 
 @contextlib.contextmanager

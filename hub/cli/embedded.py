@@ -122,7 +122,7 @@ def _lock(path: Path) -> Iterator[int]:
                 owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
                 raise EmbeddedError(
                     f"an embedded server already runs on {path.parent}, started by process "
-                    f"{owner}. Stop that one, or use it: leave out --embedded."
+                    f"{owner}. Stop that one; or use it, as every command without --embedded does."
                 )
             time.sleep(0.05)
         os.ftruncate(descriptor, 0)

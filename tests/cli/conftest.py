@@ -50,6 +50,7 @@ class RunningHub:
             sock.bind(("127.0.0.1", 0))
             port = sock.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
+        self.redis_url = valkey.url
         environ = {
             "XDG_RUNTIME_DIR": str(valkey.folder),
             "TAPECAST_REDIS_URL": valkey.url,
