@@ -67,6 +67,12 @@ def pubsub_links(client: redis.Redis) -> list[str]:
     return [link["id"] for link in found]
 
 
+def idle_seconds(client: redis.Redis) -> int:
+    """How long the one pub/sub link has sent nothing."""
+    found: Any = client.client_list(_type="pubsub")
+    return int(found[0]["idle"]) if found else 0
+
+
 async def test_a_killed_link_is_mended_and_says_so(valkey: Valkey) -> None:
     """After CLIENT KILL every name says RESTORED once, and hears what is published after it."""
     async with running(valkey.url) as reader:
@@ -198,6 +204,8 @@ async def test_a_slow_reader_holds_the_link_up(valkey: Valkey) -> None:
             links = pubsub_links(client)
             for n in range(count):
                 client.publish("a", b"%d" % n + b"x" * size)
+            # Much longer than a link that is read may be silent.
+            await eventually(lambda: idle_seconds(client) >= 1, "the link idles")
             heard = []
             for _ in range(count):
                 channel, message = await hear(reader)

@@ -242,6 +242,16 @@ def test_a_lost_history_forgets_the_keys_of_its_entries(caller: Caller) -> None:
     assert caller.log("decisions")[0][1].event == "decision_made"
 
 
+def test_an_answer_of_an_old_epoch_is_no_answer(caller: Caller) -> None:
+    """Also where somebody else began the new epoch, an id of the old one is published anew."""
+    caller.publish(entry(1, b"1"))
+    _lose_log(caller.client, "decisions")
+    caller.epoch = "second"
+    caller.publish(entry(2, b"2", producer="other"))
+    receipt = caller.publish(entry(1, b"1"))
+    assert (receipt.position.epoch, receipt.position.seq, receipt.duplicate) == ("second", 2, False)
+
+
 def _call(**changed: Any) -> scripts.Call:
     """A well-formed publish with single arguments replaced, by their number in the script."""
     call = scripts.publish_call(entry(7, b"7"), KNOWN["decisions"], "first")
