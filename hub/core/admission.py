@@ -1,14 +1,16 @@
 """What is let through from the broker to subscribers.
 
 Publishers check their data, but anybody with access to Redis can call the script, or write to a
-key by hand. An entry whose place in the chain is proved and whose data must not reach a screen
-keeps its place and loses its data: subscribers see no hole, and no wrong number.
+key by hand. An entry whose place in the chain is proved keeps it, so that subscribers see no hole,
+and loses what must not reach a screen: a value or a log its data, a table the rows in question.
+Who reads the state later gets the same.
 """
 
 from __future__ import annotations
 
 import msgspec
 
+from hub.protocol import frames
 from hub.protocol.envelope import Envelope
 from hub.protocol.errors import PayloadError
 from hub.protocol.payload import MAX_DATA_BYTES, parse
@@ -18,7 +20,7 @@ NOTHING = b"null"
 NO_ROWS = b'{"upsert":{},"delete":[]}'
 
 # The script writes the rows it was given between braces, keys and commas of its own.
-_MAX_BYTES = 2 * MAX_DATA_BYTES
+_MAX_ROWS_BYTES = 2 * MAX_DATA_BYTES
 
 
 class RowChanges(msgspec.Struct, forbid_unknown_fields=True):
@@ -32,25 +34,37 @@ decode_rows = msgspec.json.Decoder(RowChanges).decode
 
 
 def admit(entry: Envelope, kind: Kind) -> Envelope:
-    """The entry itself where its data may be shown, else the same entry without its data."""
-    if is_sound(entry.data):
-        if kind is not Kind.TABLE:
-            return entry
-        try:
-            decode_rows(entry.data)
-        except msgspec.DecodeError:
-            pass
-        else:
-            return entry
-    data = NO_ROWS if kind is Kind.TABLE else NOTHING
+    """The entry itself where its data may be shown, else the same entry without what may not.
+
+    A row that may not be shown is deleted, as nobody can tell what it should have been.
+    """
+    if kind is Kind.TABLE:
+        data = _admit_rows(entry.data)
+    else:
+        data = entry.data if is_sound(entry.data) else NOTHING
+    if data is entry.data:
+        return entry
     payload = entry.payload[: -len(entry.data) - 1] + data + b"}"
     return Envelope(entry.channel, entry.event, entry.position, entry.ts, data, payload)
+
+
+def _admit_rows(data: bytes) -> bytes:
+    if len(data) > _MAX_ROWS_BYTES:
+        return NO_ROWS
+    try:
+        changes = decode_rows(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return NO_ROWS
+    sound = {key: bytes(row) for key, row in changes.upsert.items() if is_sound(bytes(row))}
+    if len(sound) == len(changes.upsert):
+        return data
+    return frames.update_rows(sound, [*changes.delete, *(changes.upsert.keys() - sound.keys())])
 
 
 def is_sound(data: bytes) -> bool:
     """Whether data from the broker may reach a subscriber."""
     try:
-        parse(data, max_bytes=_MAX_BYTES)
+        parse(data)
     except PayloadError:
         return False
     return True

@@ -145,12 +145,17 @@ class Audience:
 
     def restart(self, announcement: Frame, now: float) -> None:
         """The feed was reset: tell everybody, then send the snapshot of the new history."""
-        self._seq = self.feed.position.seq
         snapshot = self.feed.snapshot()
-        for subscription in self.subscriptions():
-            subscription.seq = self._seq
+        everybody = self.subscriptions()
+        # The new history may be of another kind, which serves the held and the paced otherwise.
+        self._in_step.clear()
+        self._held.clear()
+        self._paces.clear()
+        for subscription in everybody:
             subscription.outbox.send(announcement, now)
             subscription.outbox.send(snapshot, now)
+            self.join(subscription)
+        self._seq = self.feed.position.seq
 
     def _write(self, frame: Frame) -> int:
         handed = 0
@@ -167,10 +172,6 @@ class Audience:
         return [held for held in self._held if held.outbox.overflowed]
 
     # Pacing
-
-    def next_due(self) -> float | None:
-        """When the next pace has something to send."""
-        return min((p.due_at for p in self._paces.values() if p.due_at is not None), default=None)
 
     def flush_due(self, now: float) -> None:
         """Send each pace that is due its conflated update."""

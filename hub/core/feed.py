@@ -33,6 +33,7 @@ NOWHERE = Position("", 0, "")
 RING_BYTES = 1024 * 1024
 RING_ENTRIES = 1_000
 MAX_HELD = 1_000
+MAX_CATCH_UPS = 64
 FIRST_READ_ENTRIES = MAX_HISTORY
 
 
@@ -66,9 +67,9 @@ class Resume(NamedTuple):
 class Feed:
     """One channel: position, state, ring and freshness."""
 
-    __slots__ = ("_catch_up", "_fresh_until", "_held", "_held_overflow", "_lease_seconds",
-                 "_options", "_ring", "_snapshot", "_state", "channel", "event", "kind", "loaded",
-                 "position", "stale", "ts")  # fmt: skip
+    __slots__ = ("_catch_ups", "_held", "_held_overflow", "_lease_seconds", "_options",
+                 "_renewed_at", "_ring", "_snapshot", "_state", "channel", "event", "kind",
+                 "loaded", "position", "stale", "ts")  # fmt: skip
 
     def __init__(self, channel: str, options: Stream) -> None:
         self.channel = channel
@@ -79,7 +80,7 @@ class Feed:
         self.loaded = False
         self.stale = False
         self._lease_seconds = options.deadline_seconds
-        self._fresh_until: float | None = None
+        self._renewed_at: float | None = None
         self._options = options
         self._ring = self._new_ring()
         self._state: State = state_of(
@@ -88,7 +89,7 @@ class Feed:
         self._held: list[Envelope] | None = None
         self._held_overflow = False
         self._snapshot: Frame | None = None
-        self._catch_up: dict[int, Frame] = {}
+        self._catch_ups: dict[int, Frame] = {}
 
     # What the broker delivers
 
@@ -122,7 +123,6 @@ class Feed:
             if len(self._held) < MAX_HELD:
                 self._held.append(entry)
             else:
-                self._held.clear()
                 self._held_overflow = True
             return Outcome.HELD
         return self._step(entry)
@@ -134,7 +134,6 @@ class Feed:
         again = self._held_overflow
         applied: list[Envelope] = []
         reset = False
-        self._read_lease(reading, now)
         entries = self._missed(reading) if self.loaded else None
         if entries is None:
             reset = self.loaded
@@ -143,6 +142,7 @@ class Feed:
             applied.extend(self._apply(entry) for entry in entries)
             # The same place; but a channel that was only touched has a name for its history now.
             self.position = reading.position or NOWHERE
+        self._read_lease(reading, now)
         for entry in held:
             outcome = self._step(entry)
             if outcome is Outcome.APPLIED and (newest := self._ring.newest) is not None:
@@ -179,6 +179,7 @@ class Feed:
 
     def _restart(self, reading: ChannelReading) -> None:
         self.loaded = True
+        self._lease_seconds = self._options.deadline_seconds
         self.position = reading.position or NOWHERE
         self.kind = reading.kind or self._options.kind
         self._ring = self._new_ring()
@@ -200,8 +201,8 @@ class Feed:
 
     def _forget_frames(self) -> None:
         self._snapshot = None
-        if self._catch_up:
-            self._catch_up.clear()
+        if self._catch_ups:
+            self._catch_ups.clear()
 
     # What subscribers are sent
 
@@ -215,16 +216,19 @@ class Feed:
     def catch_up(self, seq: int) -> Frame:
         """One frame from `seq` to the head, for a value or a table: a conflated update, or a
         snapshot where none can be made. Encoded once for all who are equally far behind."""
-        frame = self._catch_up.get(seq)
+        frame = self._catch_ups.get(seq)
         if frame is None:
-            frame = self._catch_up[seq] = self._make_catch_up(seq)
+            if len(self._catch_ups) >= MAX_CATCH_UPS:
+                self._catch_ups.clear()
+            frame = self._catch_ups[seq] = self._make_catch_up(seq)
         return frame
 
     def _make_catch_up(self, seq: int) -> Frame:
         assert self.kind is not Kind.LOG, "a log is never conflated"
         assert seq < self.position.seq, f"nothing to catch up from {seq} to {self.position.seq}"
-        newest = self._ring.newest
-        if newest is not None and seq == self.position.seq - 1:
+        if seq == self.position.seq - 1:
+            newest = self._ring.newest
+            assert newest is not None, "whoever is behind was here when the newest was applied"
             return Frame(newest.payload)
         data = self._state.since(seq)
         if data is None:
@@ -251,18 +255,20 @@ class Feed:
 
     def reaches(self, since: Position) -> bool:
         """Whether `resume` decides for good: the broker knows no more about `since`."""
-        return (
-            self.kind is not Kind.LOG
-            or since.epoch != self.position.epoch
-            or self._ring.tag_at(since.seq) is not None
-            or since.seq > self.position.seq
-        )
+        since = _or_start(since, self.position.epoch)
+        if since.epoch != self.position.epoch:
+            return True
+        if since.seq > self.position.seq:
+            # Another hub was ahead of this one; while the broker is asked, the feed may arrive.
+            return False
+        return self.kind is not Kind.LOG or self._ring.tag_at(since.seq) is not None
 
     def bridge(self, since: Position, reading: ChannelReading) -> Resume | None:
         """What a client missed, from `since` over the broker's reading to the feed's position.
 
         None where that can't be proved. The feed may be ahead of the reading, or behind it.
         """
+        since = _or_start(since, self.position.epoch)
         entries = missed(reading, since)
         if entries is None:
             return None
@@ -278,23 +284,29 @@ class Feed:
         """A publish was heard. A lease of 0 leaves the channel's deadline as it is."""
         if lease_seconds:
             self._lease_seconds = lease_seconds
-        if self._lease_seconds is not None:
-            self._fresh_until = now + self._lease_seconds
+        self._renewed_at = now
 
     def check_freshness(self, now: float) -> ChannelState | None:
         """What to tell subscribers, where the channel became stale, or live again, by `now`."""
-        stale = self._fresh_until is not None and now >= self._fresh_until
+        stale = (
+            self._renewed_at is not None
+            and self._lease_seconds is not None
+            and now >= self._renewed_at + self._lease_seconds
+        )
         if stale is self.stale:
             return None
         self.stale = stale
         return ChannelState.STALE if stale else ChannelState.LIVE
 
     def _read_lease(self, reading: ChannelReading, now: float) -> None:
-        if reading.lease_left_ms is not None:
+        heard_at = self._renewed_at
+        if reading.lease_left_ms is None:
+            self._renewed_at = now if heard_at is None else heard_at
+        else:
             self._lease_seconds = reading.lease_ms / 1000
-            self._fresh_until = now + reading.lease_left_ms / 1000
-        elif self._fresh_until is None:
-            self.renew(now)
+            read_at = now + (reading.lease_left_ms - reading.lease_ms) / 1000
+            # What was heard while the channel was read may be newer.
+            self._renewed_at = read_at if heard_at is None else max(read_at, heard_at)
 
 
 def _or_start(position: Position, epoch: str) -> Position:

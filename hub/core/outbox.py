@@ -3,15 +3,19 @@
 Rules:
 1. While the transport takes bytes and nothing waits, a frame goes straight to it.
 2. Else frames wait here in order, bounded in bytes, frames and age. A frame that would overflow is
-   not taken, and the connection is too slow: it is closed, and its client resumes.
+   not taken, nor is any after it, and the connection is too slow: it is closed, and its client
+   resumes.
 3. Values and tables never wait as frames: the outbox holds the subscriptions that are behind, and
    each is brought to the newest state by one frame when there is room.
+4. The answers to subscribes have a bound of their own. Within the other one, a client that was
+   closed because too much waited could never resume, as it missed more than may wait.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hub.core.frame import Frame
@@ -25,6 +29,11 @@ Spell: TypeAlias = Callable[[Frame], Any]
 """How a transport spells a frame; the same function for all connections of one kind."""
 Write: TypeAlias = Callable[[Any], None]
 """Hands a spelled frame to a transport. It may call `Outbox.pause` before it returns."""
+WriteAll: TypeAlias = Callable[[list[Any]], None]
+"""Hands several to a transport in one go, where it has a cheaper way than one by one."""
+
+JOINED_BYTES = 64 * 1024
+"""What is handed over in one go at most: more is better shared than copied."""
 
 
 class Outbox:
@@ -33,18 +42,25 @@ class Outbox:
     owner: the session that this is the outbox of, which sets it.
     """
 
-    __slots__ = ("_bytes", "_limits", "_paused_at", "_waiting", "clear", "overflowed", "owner",
-                 "spell", "subscriptions", "write")  # fmt: skip
+    __slots__ = ("_answer_bytes", "_answer_frames", "_bytes", "_limits", "_paused_at", "_waiting",
+                 "_write_all", "clear", "overflowed", "owner", "spell", "subscriptions",
+                 "write")  # fmt: skip
 
-    def __init__(self, spell: Spell, write: Write, limits: Limits) -> None:
+    def __init__(
+        self, spell: Spell, write: Write, limits: Limits, write_all: WriteAll | None = None
+    ) -> None:
         self.owner: Session
         self.spell = spell
         self.write = write
+        self._write_all = write_all
         self.clear = True
         self.overflowed = False
         self.subscriptions: dict[str, Subscription] = {}
         self._limits = limits
         self._bytes = 0
+        # Of the answers that wait, or waited with what still waits.
+        self._answer_bytes = 0
+        self._answer_frames = 0
         self._paused_at: float | None = None
         # None until something waits: most connections never need one.
         self._waiting: deque[tuple[Frame, float]] | None = None
@@ -68,19 +84,34 @@ class Outbox:
         waiting = self._waiting
         if waiting is None:
             waiting = self._waiting = deque()
-        if self._bytes + len(frame) > limits.outbox_bytes or len(waiting) >= limits.outbox_frames:
-            self.overflowed = True
-            return
-        waiting.append((frame, now))
-        self._bytes += len(frame)
-
-    def room_for(self, frames: int, bytes: int) -> bool:
-        """Whether so much more could wait here without an overflow."""
-        limits = self._limits
-        waiting = len(self._waiting) if self._waiting is not None else 0
-        return (
-            self._bytes + bytes <= limits.outbox_bytes and waiting + frames <= limits.outbox_frames
+        self.overflowed = (
+            self.overflowed
+            or self._bytes + len(frame) > limits.outbox_bytes + self._answer_bytes
+            or len(waiting) >= limits.outbox_frames + self._answer_frames
         )
+        if not self.overflowed:
+            waiting.append((frame, now))
+            self._bytes += len(frame)
+
+    def has_room_for(self, answer: Sequence[Frame]) -> bool:
+        """Whether an answer to a subscribe is within the bound for answers."""
+        return self._answer_bytes + sum(map(len, answer)) <= self._limits.answer_bytes
+
+    def send_answer(self, answer: Sequence[Frame], now: float) -> None:
+        """Send the answer to a subscribe; one that there is no room for waits as any frame does."""
+        if self.clear and self._write_all is not None and sum(map(len, answer)) <= JOINED_BYTES:
+            self._write_all([self.spell(frame) for frame in answer])
+            return
+        if self.has_room_for(answer):
+            self._answer_bytes += sum(map(len, answer))
+            self._answer_frames += len(answer)
+        for frame in answer:
+            self.send(frame, now)
+        if self.clear:
+            self._forget_answers()
+
+    def _forget_answers(self) -> None:
+        self._answer_bytes = self._answer_frames = 0
 
     def pause(self, now: float) -> None:
         """The transport's buffer is full: from now on everything waits."""
@@ -94,6 +125,8 @@ class Outbox:
     def resume(self, now: float) -> None:
         """The transport has room again: send what waits, then bring what is behind to the head."""
         self._paused_at = None
+        if self.overflowed:
+            return
         waiting = self._waiting
         if waiting is not None:
             while waiting:
@@ -103,6 +136,7 @@ class Outbox:
                 if self._paused_at is not None:
                     return
             self._waiting = None
+            self._forget_answers()
         self.clear = True
         for subscription in list(self.subscriptions.values()):
             subscription.release(now)
@@ -111,22 +145,22 @@ class Outbox:
 
     def is_too_slow(self, now: float) -> bool:
         """Whether more waited, or longer, than may: the client is closed and resumes."""
-        if self.overflowed:
-            return True
-        waiting = self._waiting
-        return bool(waiting) and now - waiting[0][1] >= self._limits.outbox_seconds  # type: ignore[index]
+        return self.overflowed or now >= self._too_slow_at()
 
     def is_stalled(self, now: float) -> bool:
         """Whether the transport took nothing for so long that only an abort frees it."""
-        paused_at = self._paused_at
-        return paused_at is not None and now - paused_at >= self._limits.stall_seconds
+        return now >= self._stalled_at()
 
-    def next_deadline(self) -> float | None:
-        """When a paused transport may be too slow or stalled; None while it takes bytes."""
-        if self._paused_at is None:
-            return None
-        limits = self._limits
-        return self._paused_at + min(limits.stall_seconds, limits.outbox_seconds)
+    def next_deadline(self) -> float:
+        """When the connection is too slow, or its transport stalled, if nothing moves until then;
+        infinity while nothing waits."""
+        return min(self._too_slow_at(), self._stalled_at())
+
+    def _too_slow_at(self) -> float:
+        return self._waiting[0][1] + self._limits.outbox_seconds if self._waiting else inf
+
+    def _stalled_at(self) -> float:
+        return inf if self._paused_at is None else self._paused_at + self._limits.stall_seconds
 
     def discard(self) -> None:
         """The connection is over: nothing waits any more."""

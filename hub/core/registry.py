@@ -27,7 +27,8 @@ class Registry:
 
     def __init__(self) -> None:
         self._audiences: dict[str, Audience] = {}
-        self._waiters: dict[str, list[Waiter]] = {}
+        # A session waits once for a channel, however often it asks.
+        self._waiters: dict[str, dict[Session, Waiter]] = {}
         self._idle_since: dict[str, float] = {}
 
     def __iter__(self) -> Iterator[Audience]:
@@ -43,19 +44,19 @@ class Registry:
     def wait(self, waiter: Waiter) -> bool:
         """Let a subscribe wait for its feed; returns whether it is the first, so that the caller
         brings the feed up."""
-        waiters = self._waiters.setdefault(waiter.params.channel, [])
-        waiters.append(waiter)
+        waiters = self._waiters.setdefault(waiter.params.channel, {})
+        waiters[waiter.session] = waiter
         return len(waiters) == 1
 
     def open(self, feed: Feed) -> tuple[Audience, list[Waiter]]:
         """The feed is up: its audience, and who waited for it."""
         assert feed.channel not in self._audiences, f"{feed.channel} is open already"
         audience = self._audiences[feed.channel] = Audience(feed)
-        return audience, self._waiters.pop(feed.channel, [])
+        return audience, self.give_up(feed.channel)
 
     def give_up(self, channel: str) -> list[Waiter]:
         """The feed could not be brought up: who waited for it."""
-        return self._waiters.pop(channel, [])
+        return list(self._waiters.pop(channel, {}).values())
 
     def close(self, channel: str) -> Audience | None:
         """Forget a channel; whoever is still in its audience is the caller's to tell."""

@@ -64,14 +64,14 @@ class Verify(NamedTuple):
 
 
 class Follow(NamedTuple):
-    """Bring the channel's feed up, then call `join`, or `fail` where that is not possible."""
+    """Bring the channel's feed up, then call `join`, or `fail_subscribe` where it can't be."""
 
     id: int
     params: Subscribe
 
 
 class Offer(NamedTuple):
-    """Publish, then call `published` or `fail`."""
+    """Publish, then call `published` or `fail_publish`."""
 
     id: int
     params: Publish
@@ -155,9 +155,8 @@ class Session:
                 f"the token does not allow reading {channel}", id=id, code=codes.FORBIDDEN
             )
         mine = self.outbox.subscriptions
-        waiting = self._following or {}
-        known = channel in mine or channel in waiting
-        if not known and len(mine) + len(waiting) >= self._limits.max_subscriptions:
+        wanted = {channel, *mine, *(self._following or ())}
+        if len(wanted) > self._limits.max_subscriptions:
             raise CommandError(
                 f"expected at most {self._limits.max_subscriptions} subscriptions",
                 id=id,
@@ -196,7 +195,7 @@ class Session:
             return self.close(codes.FORBIDDEN, "a connection keeps its subject")
         self.grant = grant
         self._ends_at = ends_at
-        for channel in list(self.outbox.subscriptions):
+        for channel in (*self.outbox.subscriptions, *(self._following or ())):
             if not grant.may_read(channel):
                 return self.close(codes.FORBIDDEN, f"the new token does not allow {channel}")
         if id is not None:
@@ -250,27 +249,22 @@ class Session:
         self, audience: Audience, id: int, interval_ms: int, resume: Resume | None, now: float
     ) -> None:
         feed, outbox = audience.feed, self.outbox
-        if resume is not None and not outbox.room_for(
-            len(resume.frames), sum(map(len, resume.frames))
-        ):
-            # Too much to be caught up entry by entry: say so, rather than overflow half way.
-            resume = None
+        recovered, answer = False, [feed.snapshot()]
+        # What is too much to be caught up with is said to be, rather than to overflow half way.
+        if resume is not None and outbox.has_room_for(resume.frames):
+            recovered, answer = True, resume.frames
         if feed.kind is Kind.LOG:
             interval_ms = 0
-        self._send(
-            frames.subscribed(
-                id,
-                feed.channel,
-                feed.position,
-                kind=feed.kind,
-                stale=feed.stale,
-                recovered=resume is not None,
-                interval_ms=interval_ms,
-            ),
-            now,
+        reply = frames.subscribed(
+            id,
+            feed.channel,
+            feed.position,
+            kind=feed.kind,
+            stale=feed.stale,
+            recovered=recovered,
+            interval_ms=interval_ms,
         )
-        for frame in [feed.snapshot()] if resume is None else resume.frames:
-            outbox.send(frame, now)
+        outbox.send_answer([Frame(reply), *answer], now)
         if feed.stale:
             state = frames.channel_state(feed.channel, ChannelState.STALE, feed.ts)
             self._send(state, now)
@@ -326,8 +320,7 @@ class Session:
             deadline = min(deadline, self._auth_by)
         if self._ends_at is not None:
             deadline = min(deadline, self._ends_at)
-        slow_at = self.outbox.next_deadline()
-        return deadline if slow_at is None else min(deadline, slow_at)
+        return min(deadline, self.outbox.next_deadline())
 
     def heads(self) -> dict[str, int]:
         """Up to where this client should have been served, by channel."""

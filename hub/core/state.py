@@ -9,9 +9,10 @@ Rules:
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Protocol
 
-from hub.core.admission import NOTHING, decode_rows, is_sound
+from hub.core.admission import NOTHING, RowChanges, decode_rows, is_sound
 from hub.core.ring import Ring
 from hub.protocol import frames
 from hub.protocol.envelope import Envelope
@@ -53,16 +54,15 @@ class ValueState:
 class TableState:
     """Rows by key, with the seq of each row's last change."""
 
-    __slots__ = ("_changed", "_deleted", "_ring", "_rows")
+    __slots__ = ("_changed_at", "_ring", "_rows")
 
     def __init__(self, rows: dict[str, bytes], ring: Ring) -> None:
         self._rows = {key: row for key, row in rows.items() if is_sound(row)}
         self._ring = ring
-        self._changed: dict[str, int] = {}
-        # In the order of deletion, so that the ones below the ring's floor come first.
-        self._deleted: dict[str, int] = {}
+        # Rows set or deleted, in the order of their last change: the oldest come first.
+        self._changed_at: dict[str, int] = {}
         for entry in ring.after(ring.floor_seq):
-            self._note(entry)
+            self._note(decode_rows(entry.data), entry.seq)
 
     def apply(self, entry: Envelope) -> None:
         changes = decode_rows(entry.data)
@@ -70,22 +70,15 @@ class TableState:
             self._rows[key] = bytes(row)
         for key in changes.delete:
             self._rows.pop(key, None)
-        self._note(entry)
+        self._note(changes, entry.seq)
 
-    def _note(self, entry: Envelope) -> None:
-        changes = decode_rows(entry.data)
-        for key in changes.upsert:
-            self._deleted.pop(key, None)
-            self._changed[key] = entry.seq
-        for key in changes.delete:
-            self._changed.pop(key, None)
-            self._deleted.pop(key, None)
-            self._deleted[key] = entry.seq
-        while self._deleted:
-            oldest = next(iter(self._deleted))
-            if self._deleted[oldest] > self._ring.floor_seq:
-                break
-            del self._deleted[oldest]
+    def _note(self, changes: RowChanges, seq: int) -> None:
+        changed_at = self._changed_at
+        for key in chain(changes.upsert, changes.delete):
+            changed_at.pop(key, None)
+            changed_at[key] = seq
+        while changed_at and changed_at[oldest := next(iter(changed_at))] <= self._ring.floor_seq:
+            del changed_at[oldest]
 
     def snapshot(self) -> bytes:
         return frames.snapshot_rows(self._rows)
@@ -93,9 +86,10 @@ class TableState:
     def since(self, seq: int) -> bytes | None:
         if seq < self._ring.floor_seq:
             return None
-        upsert = {key: self._rows[key] for key, at in self._changed.items() if at > seq}
-        delete = [key for key, at in self._deleted.items() if at > seq]
-        return frames.update_rows(upsert, delete)
+        rows = self._rows
+        changed = [key for key, at in self._changed_at.items() if at > seq]
+        upsert = {key: rows[key] for key in changed if key in rows}
+        return frames.update_rows(upsert, [key for key in changed if key not in rows])
 
 
 class LogState:
