@@ -18,6 +18,7 @@ from hub.protocol.payload import MAX_DATA_BYTES
 from hub.protocol.position import Position
 from hub.protocol.publication import (
     AppendEntry,
+    Change,
     PatchRows,
     Publication,
     Receipt,
@@ -289,7 +290,7 @@ def publish_call(publication: Publication, stream: Stream, new_epoch: str) -> Ca
             publication.kind.value,
             _OPERATIONS.get(type(change), "touch"),
             check_event(publication.event),
-            change.changed_event if isinstance(change, AppendEntry) else "",
+            _changed_event(change),
             new_epoch,
             publication.n,
             publication.lease_ms,
@@ -301,6 +302,11 @@ def publish_call(publication: Publication, stream: Stream, new_epoch: str) -> Ca
             *body,
         ),
     )
+
+
+def _changed_event(change: Change) -> str:
+    name = change.changed_event if isinstance(change, AppendEntry) else ""
+    return check_event(name) if name else ""
 
 
 def _flat(rows: dict[str, bytes]) -> tuple[Argument, ...]:

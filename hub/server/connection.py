@@ -12,12 +12,14 @@ class Connection(ABC):
     """An adapter between one transport and one session.
 
     due_at: the earliest time that the hub's wheel looks at this connection; see `Hub.schedule`.
+    abort_at: when a connection that was closed, and is still there, is aborted.
     """
 
-    __slots__ = ("due_at", "session")
+    __slots__ = ("abort_at", "due_at", "session")
 
     session: Session
     due_at: float
+    abort_at: float
 
     @abstractmethod
     def close(self, code: Code, reason: str) -> None:

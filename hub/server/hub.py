@@ -1,8 +1,4 @@
-"""The hub: it carries out what the core decides, for every connection of this process.
-
-Everything here runs on one event loop, and nothing awaits between a decision and its effect; so a
-subscribe is answered, caught up and joined in one step, with no message in between.
-"""
+"""The hub: it carries out what the core decides, for every connection of this process."""
 
 from __future__ import annotations
 
@@ -12,18 +8,15 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from math import inf
 from types import TracebackType
 
-from broadcaster import Broadcast
-
 from hub import __version__
-from hub.broker.base import Broker, BrokerUnavailableError
-from hub.core.audience import Audience
-from hub.core.feed import Loaded
+from hub.broker.base import Broker
 from hub.core.frame import Frame
 from hub.core.limits import Limits
 from hub.core.outbox import Outbox
-from hub.core.registry import Registry, Waiter
+from hub.core.registry import Registry
 from hub.core.session import (
     Abort,
     Beat,
@@ -37,15 +30,12 @@ from hub.core.session import (
 from hub.core.wheel import Wheel
 from hub.protocol import codes, frames
 from hub.protocol.codes import Code
-from hub.protocol.envelope import Envelope, Foreign
 from hub.protocol.errors import ProtocolError
-from hub.protocol.frames import ChannelState
 from hub.protocol.publication import Receipt
-from hub.protocol.streams import stream_options
 from hub.server.auth import Authenticator, AuthError
 from hub.server.connection import Connection
+from hub.server.feeds import Feeds
 from hub.server.ingest import Ingest, PublishRequest
-from hub.server.keeper import FeedKeeper
 from hub.server.metrics import Metrics
 from hub.server.settings import Settings
 from hub.server.tasks import Tasks
@@ -54,8 +44,6 @@ logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.05
 CLOSING_SECONDS = 5.0
-OPEN_SECONDS = 10.0
-BRIDGES = 16
 
 
 class Hub:
@@ -86,22 +74,27 @@ class Hub:
             max_subscriptions=settings.max_subscriptions,
         )
         self.metrics = Metrics()
-        self.registry = Registry()
         self.connections: dict[Session, Connection] = {}
         self.draining = False
         self.tasks = Tasks()
         self.ingest = Ingest(broker, settings.streams, self.metrics)
-        self._broadcast = Broadcast(backend=broker)
-        self._keepers: dict[str, FeedKeeper] = {}
-        self._keeping: dict[str, asyncio.Task[None]] = {}
+        self.feeds = Feeds(
+            broker,
+            settings.streams,
+            self.tasks,
+            self.metrics,
+            clock,
+            wall_clock,
+            too_slow=self._close_slow,
+            orphaned=self._close_orphaned,
+        )
         self._wheel: Wheel[Connection] = Wheel(TICK_SECONDS, clock())
         self._empty = asyncio.Event()
-        self._bridges = asyncio.Semaphore(BRIDGES)
 
     async def __aenter__(self) -> Hub:
-        await self._broadcast.connect()
+        await self.feeds.connect()
         self.tasks.start(self._tick_forever(), "ticks")
-        self.tasks.start(self._check_idle_forever(), "idle feeds")
+        self.tasks.start(self._look_after_feeds(), "feeds")
         self.tasks.start(self.ingest.run(), "ingest")
         return self
 
@@ -115,7 +108,12 @@ class Hub:
             connection.session.end()
             connection.abort()
         await self.tasks.stop()
-        await self._broadcast.disconnect()
+        await self.feeds.disconnect()
+
+    @property
+    def registry(self) -> Registry:
+        """The channels that this hub serves now."""
+        return self.feeds.registry
 
     # Connections
 
@@ -126,7 +124,7 @@ class Hub:
         connection.session = session
         self.connections[session] = connection
         self.metrics.accepted += 1
-        connection.due_at = float("inf")
+        connection.due_at = connection.abort_at = inf
         session.welcome(__version__, now)
         if token is not None:
             self.carry_out(connection, self._verify(session, token, None, now), now)
@@ -138,7 +136,7 @@ class Hub:
         self.metrics.refused(code)
         session = connection.session = Session("", outbox, self.limits, self.clock())
         self.connections[session] = connection
-        connection.due_at = float("inf")
+        connection.due_at = connection.abort_at = inf
         session.end()
         self._close(connection, code, reason)
 
@@ -202,14 +200,26 @@ class Hub:
                 if not session.closed:
                     self.schedule(connection, session.next_deadline())
             case Follow():
-                self._follow(connection.session, effect, now)
+                self.feeds.follow(connection.session, effect)
             case Offer():
                 self._offer(connection.session, effect)
 
     def _close(self, connection: Connection, code: Code, reason: str) -> None:
         self.metrics.closed(code)
         connection.close(code, reason)
-        self.schedule(connection, self.clock() + CLOSING_SECONDS)
+        connection.abort_at = self.clock() + CLOSING_SECONDS
+        self.schedule(connection, connection.abort_at)
+
+    def _close_slow(self, session: Session) -> None:
+        connection = self.connections.get(session)
+        if connection is not None:
+            now = self.clock()
+            self.carry_out(connection, session.tick(now), now)
+
+    def _close_orphaned(self, session: Session, reason: str) -> None:
+        connection = self.connections.get(session)
+        if connection is not None:
+            self.closed(connection, codes.INTERNAL, reason)
 
     def _beat(self, session: Session, now: float) -> None:
         if session.outbox.clear:
@@ -225,35 +235,6 @@ class Hub:
         if grant.expires_at is not None:
             ends_at = now + grant.expires_at - self.wall_clock()
         return session.authorize(grant, ends_at, now, id)
-
-    def _follow(self, session: Session, effect: Follow, now: float) -> None:
-        channel = effect.params.channel
-        audience = self.registry.get(channel)
-        if audience is None:
-            if self.registry.wait(Waiter(session, effect.id, effect.params)):
-                self._keeping[channel] = self.tasks.start(
-                    self._keep(channel, self._keeping.get(channel)), f"feed {channel}"
-                )
-        elif not session.join(audience, effect.id, effect.params, now):
-            self.tasks.start(self._bridge(session, effect), f"bridge {channel}")
-
-    async def _bridge(self, session: Session, effect: Follow) -> None:
-        """Catch a client up that was away longer than the feed remembers."""
-        channel, since = effect.params.channel, effect.params.since
-        assert since is not None, "without it the feed has the answer"
-        limit = stream_options(channel, self.streams).keep
-        try:
-            async with self._bridges:
-                reading = await self.broker.read(channel, since.seq, limit, state=False)
-        except BrokerUnavailableError as error:
-            message = str(error)
-            session.fail_subscribe(effect.id, channel, codes.UNAVAILABLE, message, self.clock())
-            return
-        audience = self.registry.get(channel)
-        if audience is None:
-            self._follow(session, effect, self.clock())
-        else:
-            session.join(audience, effect.id, effect.params, self.clock(), reading)
 
     def _offer(self, session: Session, effect: Offer) -> None:
         params = effect.params
@@ -290,90 +271,6 @@ class Hub:
 
         self.ingest.submit(request).add_done_callback(answer)
 
-    # Feeds
-
-    async def _keep(self, channel: str, before: asyncio.Task[None] | None) -> None:
-        if before is not None:
-            # The earlier keeper's unsubscribe must not take away this one's subscription.
-            await asyncio.wait([before])
-        keeper = FeedKeeper(
-            channel,
-            stream_options(channel, self.streams),
-            self.broker,
-            self._broadcast,
-            self.metrics,
-            self.clock,
-            opened=self._opened,
-            changed=self._changed,
-            applied=self._applied,
-            heard=self._heard,
-        )
-        self._keepers[channel] = keeper
-        code, reason = codes.INTERNAL, f"the feed of {channel} failed"
-        try:
-            await keeper.run(OPEN_SECONDS)
-        except BrokerUnavailableError as error:
-            code, reason = codes.UNAVAILABLE, str(error)
-        finally:
-            del self._keepers[channel]
-            for session, id, _ in self.registry.give_up(channel):
-                session.fail_subscribe(id, channel, code, reason, self.clock())
-            # Nobody is left in it where the keeper ends for want of listeners.
-            audience = self.registry.close(channel)
-            for subscription in audience.subscriptions() if audience is not None else []:
-                connection = self.connections.get(subscription.session)
-                if connection is not None:
-                    self.closed(connection, codes.INTERNAL, reason)
-
-    def _opened(self, keeper: FeedKeeper) -> None:
-        now = self.clock()
-        keeper.feed.check_freshness(now)
-        audience, waiters = self.registry.open(keeper.feed)
-        for session, id, params in waiters:
-            if not session.join(audience, id, params, now):
-                self.tasks.start(self._bridge(session, Follow(id, params)), "bridge")
-
-    def _changed(self, keeper: FeedKeeper, loaded: Loaded) -> None:
-        audience = self.registry.get(keeper.channel)
-        if audience is None:
-            return
-        if loaded.reset:
-            self.metrics.resets += 1
-            logger.warning("%s: a new history; subscribers start anew", keeper.channel)
-            feed = keeper.feed
-            reset = frames.channel_state(feed.channel, ChannelState.RESET, self._now_us())
-            # The snapshot has what was held back during the reading too.
-            audience.restart(Frame(reset), self.clock())
-        else:
-            for entry in loaded.entries:
-                self._deliver(keeper, entry)
-
-    def _applied(self, keeper: FeedKeeper, entry: Envelope) -> None:
-        self._deliver(keeper, entry)
-
-    def _deliver(self, keeper: FeedKeeper, entry: Envelope) -> None:
-        audience = self.registry.get(keeper.channel)
-        if audience is None:
-            return
-        now = self.clock()
-        if (state := keeper.feed.check_freshness(now)) is not None:
-            self._announce_turn(audience, state, now)
-        self.metrics.delivered += audience.deliver(entry.seq, Frame(entry.payload), now)
-        for subscription in audience.overflowed():
-            session = subscription.session
-            if session in self.connections:
-                self.carry_out(self.connections[session], session.tick(now), now)
-
-    def _heard(self, keeper: FeedKeeper, foreign: Foreign) -> None:
-        audience = self.registry.get(keeper.channel)
-        if audience is not None:
-            frame = Frame(frames.foreign(keeper.channel, foreign, self._now_us()))
-            audience.announce(frame, self.clock())
-
-    def _announce_turn(self, audience: Audience, state: ChannelState, now: float) -> None:
-        since = audience.feed.ts if state is ChannelState.STALE else self._now_us()
-        audience.announce(Frame(frames.channel_state(audience.channel, state, since)), now)
-
     # Time
 
     async def _tick_forever(self) -> None:
@@ -385,11 +282,9 @@ class Hub:
         """Let every deadline that has passed have its effect."""
         for connection in self._wheel.advance(now):
             if connection.due_at <= now:
-                connection.due_at = float("inf")
+                connection.due_at = inf
                 self._look_at(connection, now)
-        self.registry.flush_due(now)
-        for audience, state in self.registry.turned(now):
-            self._announce_turn(audience, state, now)
+        self.feeds.tick(now)
 
     def _look_at(self, connection: Connection, now: float) -> None:
         session = connection.session
@@ -399,33 +294,18 @@ class Hub:
             self.carry_out(connection, effect, now)
         if not session.closed:
             self.schedule(connection, session.next_deadline())
-        elif connection.due_at == float("inf"):
+        elif now < connection.abort_at:
+            self.schedule(connection, connection.abort_at)
+        else:
             # It was closed `CLOSING_SECONDS` ago, and its client did not answer.
             connection.abort()
 
-    async def _check_idle_forever(self) -> None:
-        """Compare the position of quiet channels with the broker's, and let unheard feeds go."""
-        idle_seconds = self.settings.idle_check_seconds
+    async def _look_after_feeds(self) -> None:
+        quiet, linger = self.settings.idle_check_seconds, self.settings.feed_linger_seconds
         while True:
-            await asyncio.sleep(min(idle_seconds, max(self.settings.feed_linger_seconds, 0.1)) / 2)
-            now = self.clock()
-            for channel in self.registry.idle(now, self.settings.feed_linger_seconds):
-                self.registry.close(channel)
-                self._keeping[channel].cancel()
-            quiet = [k for k in self._keepers.values() if now - k.heard_at >= idle_seconds]
-            await self._compare_heads(quiet)
-
-    async def _compare_heads(self, quiet: list[FeedKeeper]) -> None:
-        try:
-            heads = await self.broker.heads([keeper.channel for keeper in quiet])
-        except BrokerUnavailableError:
-            return
-        now = self.clock()
-        for keeper, head in zip(quiet, heads, strict=True):
-            keeper.heard_at = now
-            if not keeper.feed.is_at(head):
-                self.metrics.silent_losses += 1
-                keeper.repair()
+            await asyncio.sleep(min(quiet, max(linger, 0.1)) / 2)
+            self.feeds.let_go(linger)
+            await self.feeds.compare_heads(quiet)
 
     # The end
 

@@ -127,7 +127,8 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
 
     def _admit(self, request: UpgradeRequest) -> None:
         hub = self._hub
-        outbox = Outbox(spell, self._transport.write, hub.limits)
+        transport = self._transport
+        outbox = Outbox(spell, transport.write, hub.limits, transport.writelines)
         allowed = hub.settings.allowed_origins
         if not origin_allowed(request.origin, request.headers["Host"], allowed):
             reason = f"pages of {request.origin} may not connect"

@@ -1,0 +1,224 @@
+"""The feeds of a hub: brought up when somebody asks, fanned out, let go when nobody listens.
+
+Nothing awaits between a feed's step and its fan-out; so a subscribe is answered, caught up and
+joined in one step, with no frame in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from broadcaster import Broadcast
+
+from hub.broker.base import Broker, BrokerUnavailableError
+from hub.core.audience import Audience
+from hub.core.feed import Loaded
+from hub.core.frame import Frame
+from hub.core.registry import Registry, Waiter
+from hub.core.session import Follow, Session
+from hub.protocol import codes, frames
+from hub.protocol.envelope import Envelope, Foreign
+from hub.protocol.frames import ChannelState
+from hub.protocol.streams import Stream, stream_options
+from hub.server.keeper import FeedKeeper
+from hub.server.metrics import Metrics
+from hub.server.tasks import Tasks
+
+logger = logging.getLogger(__name__)
+
+OPEN_SECONDS = 10.0
+"""How long the first subscriber of a channel waits for a broker that is away."""
+BRIDGES = 16
+"""Readings for returning clients at the same time; the others wait their turn."""
+
+
+class Feeds:
+    """Audiences by channel, and the keeper of each.
+
+    too_slow: called with a session whose outbox overflowed. orphaned: called with a session whose
+    feed failed, and why.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        streams: Mapping[str, Stream],
+        tasks: Tasks,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+        *,
+        too_slow: Callable[[Session], None],
+        orphaned: Callable[[Session, str], None],
+    ) -> None:
+        self.registry = Registry()
+        self._broker = broker
+        self._broadcast = Broadcast(backend=broker)
+        self._streams = streams
+        self._tasks = tasks
+        self._metrics = metrics
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._too_slow = too_slow
+        self._orphaned = orphaned
+        self._keepers: dict[str, FeedKeeper] = {}
+        self._keeping: dict[str, asyncio.Task[None]] = {}
+        self._bridges = asyncio.Semaphore(BRIDGES)
+
+    async def connect(self) -> None:
+        """Begin to reach the broker."""
+        await self._broadcast.connect()
+
+    async def disconnect(self) -> None:
+        """Leave the broker; the keepers have ended."""
+        await self._broadcast.disconnect()
+
+    # Subscribes
+
+    def follow(self, session: Session, subscribe: Follow) -> None:
+        """Answer a subscribe, now or when its feed is up."""
+        channel = subscribe.params.channel
+        audience = self.registry.get(channel)
+        if audience is not None:
+            self._join(session, audience, subscribe)
+        elif self.registry.wait(Waiter(session, subscribe.id, subscribe.params)):
+            before = self._keeping.get(channel)
+            keeping = self._tasks.start(self._keep(channel, before), f"feed {channel}")
+            self._keeping[channel] = keeping
+
+    def _join(self, session: Session, audience: Audience, subscribe: Follow) -> None:
+        if not session.join(audience, subscribe.id, subscribe.params, self._clock()):
+            self._tasks.start(self._bridge(session, subscribe), f"bridge {audience.channel}")
+
+    async def _bridge(self, session: Session, subscribe: Follow) -> None:
+        """Catch a client up that was away longer than the feed remembers."""
+        id, params = subscribe
+        assert params.since is not None, "without it the feed has the answer"
+        keep = stream_options(params.channel, self._streams).keep
+        try:
+            async with self._bridges:
+                reading = await self._broker.read(
+                    params.channel, params.since.seq, keep, state=False
+                )
+        except BrokerUnavailableError as error:
+            now = self._clock()
+            session.fail_subscribe(id, params.channel, codes.UNAVAILABLE, str(error), now)
+            return
+        audience = self.registry.get(params.channel)
+        if audience is None:
+            self.follow(session, subscribe)
+        else:
+            session.join(audience, id, params, self._clock(), reading)
+
+    # Keepers
+
+    async def _keep(self, channel: str, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            # The earlier keeper's unsubscribe must not take away this one's subscription.
+            await asyncio.wait([before])
+        keeper = FeedKeeper(
+            channel,
+            stream_options(channel, self._streams),
+            self._broker,
+            self._broadcast,
+            self._metrics,
+            self._clock,
+            opened=self._opened,
+            changed=self._changed,
+            applied=self._applied,
+            heard=self._heard,
+        )
+        self._keepers[channel] = keeper
+        code, reason = codes.FAILED, f"the feed of {channel} failed"
+        try:
+            await keeper.run(OPEN_SECONDS)
+        except BrokerUnavailableError as error:
+            code, reason = codes.UNAVAILABLE, str(error)
+        finally:
+            del self._keepers[channel]
+            if self._keeping[channel] is asyncio.current_task():
+                del self._keeping[channel]
+            if not keeper.feed.loaded:
+                for session, id, _ in self.registry.give_up(channel):
+                    session.fail_subscribe(id, channel, code, reason, self._clock())
+            # Closed and empty already where the keeper ends for want of listeners.
+            audience = self.registry.close(channel)
+            for subscription in audience.subscriptions() if audience is not None else []:
+                self._orphaned(subscription.session, reason)
+
+    def let_go(self, linger_seconds: float) -> None:
+        """End the feeds that nobody has heard for `linger_seconds`."""
+        for channel in self.registry.idle(self._clock(), linger_seconds):
+            self.registry.close(channel)
+            self._keeping[channel].cancel()
+
+    async def compare_heads(self, quiet_seconds: float) -> None:
+        """Compare the position of feeds that heard nothing for so long with the broker's."""
+        now = self._clock()
+        quiet = [k for k in self._keepers.values() if now - k.heard_at >= quiet_seconds]
+        try:
+            heads = await self._broker.heads([keeper.channel for keeper in quiet])
+        except BrokerUnavailableError:
+            # The link's return will mend every feed.
+            return
+        now = self._clock()
+        for keeper, head in zip(quiet, heads, strict=True):
+            keeper.heard_at = now
+            if keeper.feed.loaded and not keeper.feed.is_at(head):
+                self._metrics.silent_losses += 1
+                keeper.repair()
+
+    # What keepers say
+
+    def _opened(self, keeper: FeedKeeper) -> None:
+        keeper.feed.check_freshness(self._clock())
+        audience, waiters = self.registry.open(keeper.feed)
+        for session, id, params in waiters:
+            self._join(session, audience, Follow(id, params))
+
+    def _changed(self, keeper: FeedKeeper, loaded: Loaded) -> None:
+        if not loaded.reset:
+            for entry in loaded.entries:
+                self._applied(keeper, entry)
+            return
+        self._metrics.resets += 1
+        logger.warning("%s: a new history; subscribers start anew", keeper.channel)
+        audience = self.registry.get(keeper.channel)
+        if audience is not None:
+            # The snapshot that follows has what was held back during the reading too.
+            reset = frames.channel_state(keeper.channel, ChannelState.RESET, self._now_us())
+            audience.restart(Frame(reset), self._clock())
+
+    def _applied(self, keeper: FeedKeeper, entry: Envelope) -> None:
+        audience = self.registry.get(keeper.channel)
+        if audience is None:
+            return
+        now = self._clock()
+        if (state := keeper.feed.check_freshness(now)) is not None:
+            self._announce_turn(audience, state, now)
+        self._metrics.delivered += audience.deliver(entry.seq, Frame(entry.payload), now)
+        for subscription in audience.overflowed():
+            self._too_slow(subscription.session)
+
+    def _heard(self, keeper: FeedKeeper, foreign: Foreign) -> None:
+        audience = self.registry.get(keeper.channel)
+        if audience is not None:
+            frame = Frame(frames.foreign(keeper.channel, foreign, self._now_us()))
+            audience.announce(frame, self._clock())
+
+    # Time
+
+    def tick(self, now: float) -> None:
+        """Serve the paced, and tell who listens to a channel that became stale."""
+        self.registry.flush_due(now)
+        for audience, state in self.registry.turned(now):
+            self._announce_turn(audience, state, now)
+
+    def _announce_turn(self, audience: Audience, state: ChannelState, now: float) -> None:
+        since = audience.feed.ts if state is ChannelState.STALE else self._now_us()
+        audience.announce(Frame(frames.channel_state(audience.channel, state, since)), now)
+
+    def _now_us(self) -> int:
+        return round(self._wall_clock() * 1_000_000)
