@@ -205,7 +205,7 @@ async def test_a_slow_reader_holds_the_link_up(valkey: Valkey) -> None:
             for n in range(count):
                 client.publish("a", b"%d" % n + b"x" * size)
             # Much longer than a link that is read may be silent.
-            await eventually(lambda: idle_seconds(client) >= 1, "the link idles")
+            await eventually(lambda: idle_seconds(client) >= 2, "the link idles")
             heard = []
             for _ in range(count):
                 channel, message = await hear(reader)
