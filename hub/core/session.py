@@ -249,10 +249,9 @@ class Session:
         self, audience: Audience, id: int, interval_ms: int, resume: Resume | None, now: float
     ) -> None:
         feed, outbox = audience.feed, self.outbox
-        recovered, answer = False, [feed.snapshot()]
-        # What is too much to be caught up with is said to be, rather than to overflow half way.
-        if resume is not None and outbox.has_room_for(resume.frames):
-            recovered, answer = True, resume.frames
+        if resume is not None and not outbox.has_room_for(resume.frames):
+            # Too much to be caught up with: say so, rather than overflow half way.
+            resume = None
         if feed.kind is Kind.LOG:
             interval_ms = 0
         reply = frames.subscribed(
@@ -261,10 +260,11 @@ class Session:
             feed.position,
             kind=feed.kind,
             stale=feed.stale,
-            recovered=recovered,
+            recovered=resume is not None,
             interval_ms=interval_ms,
         )
-        outbox.send_answer([Frame(reply), *answer], now)
+        what_follows = [feed.snapshot()] if resume is None else resume.frames
+        outbox.send_answer([Frame(reply), *what_follows], now)
         if feed.stale:
             state = frames.channel_state(feed.channel, ChannelState.STALE, feed.ts)
             self._send(state, now)
