@@ -110,7 +110,7 @@ def list_keys(as_json: bool, file: Path | None, config: Path | None) -> None:
 def revoke(id: str, file: Path | None, config: Path | None) -> None:
     """Revoke the key with this ID: no hub lets it in again.
 
-    Connections that it opened before stay open until they end or the hub restarts.
+    Connections that it opened are closed with their next heartbeat.
 
     \b
     Examples:

@@ -104,7 +104,11 @@ class Authenticator:
         key = self._keys.find(shown)
         if key is None:
             raise AuthError("the API key is unknown or revoked")
-        return Grant(subject=key.subject, read=key.read, publish=key.publish)
+        return Grant(subject=key.subject, read=key.read, publish=key.publish, key_id=key.id)
+
+    def still_gives(self, grant: Grant) -> bool:
+        """Whether the key that gave a grant has not been revoked since; a token can't be."""
+        return not grant.key_id or self._keys.has(grant.key_id)
 
     def _of_token(self, shown: str) -> Grant:
         digest = sha256(shown.encode()).digest()

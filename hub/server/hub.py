@@ -193,7 +193,7 @@ class Hub:
                 self.metrics.closed(codes.ABNORMAL)
                 connection.abort()
             case Beat():
-                self._beat(connection.session, now)
+                self.carry_out(connection, self._beat(connection.session, now), now)
             case Verify(id, token):
                 session = connection.session
                 self.carry_out(connection, self._verify(session, token, id, now), now)
@@ -221,10 +221,13 @@ class Hub:
         if connection is not None:
             self.closed(connection, codes.INTERNAL, reason)
 
-    def _beat(self, session: Session, now: float) -> None:
+    def _beat(self, session: Session, now: float) -> Close | None:
+        if session.grant is not None and not self.authenticator.still_gives(session.grant):
+            return session.refuse("the API key was revoked")
         if session.outbox.clear:
             ts = round(self.wall_clock() * 1_000_000)
             session.outbox.send(Frame(frames.heartbeat(ts, session.heads())), now)
+        return None
 
     def _verify(self, session: Session, token: str, id: int | None, now: float) -> Close | None:
         try:

@@ -120,6 +120,11 @@ class KeyFile:
         same = hmac.compare_digest(digest, kept.sha256 if kept else "0" * len(digest))
         return kept if same else None
 
+    def has(self, id: str) -> bool:
+        """Whether there is a key with this id, which is no secret, now."""
+        self._refresh()
+        return id in self._keys
+
     def _refresh(self) -> None:
         seen = self._look()
         if self._path is None or (seen is not None and seen == self._seen):
