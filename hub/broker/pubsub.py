@@ -178,7 +178,7 @@ class PubSubReader:
                 continue
             wire.send(_PING)
             await asyncio.wait([wire.ended], timeout=self._timing.pong_seconds)
-            if wire.heard == heard and not wire.paused:
+            if wire.heard == heard:
                 wire.cut(TimeoutError(f"no answer to PING in {self._timing.pong_seconds} s"))
         if wire.reason is not None:
             raise wire.reason
