@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from hub.broker.memory import MemoryBroker
@@ -29,7 +29,11 @@ async def test_a_connection_ends_when_its_key_is_revoked(tmp_path: Path) -> None
         assert '"heartbeat"' in [await socket.recv(), await socket.recv()][1]
         revoke_key(path, key.id)
         with pytest.raises(ConnectionClosed) as closed:
-            while True:
-                await socket.recv()
+            await _receive_for_ever(socket)
     assert closed.value.rcvd is not None
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4401, "the API key was revoked")
+
+
+async def _receive_for_ever(socket: ClientConnection) -> None:
+    while True:
+        await socket.recv()
