@@ -1,0 +1,121 @@
+"""Exact delivery: real hubs, producers, Valkey and clients, and what can befall them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.exact.dashboards import LOST, Report
+from tests.exact.rig import FULL, SHORT, Fault, Outcome, Rig, Size, rig
+from tests.support.valkey import Valkey
+
+pytestmark = pytest.mark.exact
+
+FROZEN_SECONDS = 6.0
+"""Longer than a hub and a producer wait for an answer."""
+
+Told = Callable[[str, Outcome], Report]
+
+
+@pytest.fixture
+def size(full_size: bool) -> Size:
+    """How large the scenarios are."""
+    return FULL if full_size else SHORT
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Told:
+    """Keeps what a scenario came to for the summary, and returns the clients' report."""
+
+    def keep(scenario: str, outcome: Outcome) -> Report:
+        report = outcome.report
+        for name, value in (
+            ("scenario", scenario),
+            ("entries", f"{outcome.published:,}"),
+            ("deliveries", f"{report.deliveries:,}"),
+            ("joins", report.joins),
+            ("resumes", report.resumes),
+            ("recovered", report.recovered),
+            ("silence", f"{report.silence_seconds:.2f} s"),
+            ("closes", ", ".join(f"{n} x {code}" for code, n in report.closes.items()) or "0"),
+            ("breaches", report.breach_count),
+        ):
+            record_property(name, value)
+        return report
+
+    return keep
+
+
+async def nothing(rig: Rig) -> None:
+    """All is well."""
+
+
+async def kill_valkey(rig: Rig) -> None:
+    """Killed in the middle, and started again on what it had written."""
+    await asyncio.sleep(rig.size.seconds / 2)
+    rig.valkey.kill()
+    await asyncio.sleep(1.0)
+    await asyncio.to_thread(rig.valkey.start)
+
+
+async def cut_links(rig: Rig) -> None:
+    """Every 2 s all pub/sub links are cut, those of two hubs in the short scenario too."""
+    cut = 0
+    async with Redis.from_url(rig.valkey.url) as link:
+        for _ in range(int(rig.size.seconds // 2)):
+            await asyncio.sleep(2.0)
+            cut += await link.client_kill_filter(_type="pubsub")
+    assert cut >= rig.size.seconds // 2
+
+
+async def freeze_valkey(rig: Rig) -> None:
+    """Stopped in the middle: every link stays open and nothing is answered."""
+    await asyncio.sleep(rig.size.seconds / 2)
+    rig.valkey.freeze()
+    await asyncio.sleep(FROZEN_SECONDS)
+    rig.valkey.thaw()
+    await asyncio.sleep(rig.size.seconds / 2)
+
+
+async def kill_hub(rig: Rig) -> None:
+    """One of the hubs is killed in the middle, and never comes back."""
+    await asyncio.sleep(rig.size.seconds / 2)
+    rig.hubs[0].kill()
+
+
+@pytest.mark.parametrize(
+    ("scenario", "fault"),
+    [
+        pytest.param("calm", nothing, id="calm"),
+        pytest.param("Valkey killed and back", kill_valkey, id="valkey-killed"),
+        pytest.param("pub/sub links cut every 2 s", cut_links, id="links-cut"),
+        pytest.param("Valkey frozen for 6 s", freeze_valkey, id="valkey-frozen"),
+    ],
+)
+async def test_delivery_is_exact_and_no_socket_closes(
+    scenario: str, fault: Fault, size: Size, durable_valkey: Valkey, tmp_path: Path, tell: Told
+) -> None:
+    """Clients that come and go get every entry once, in order, whatever becomes of Valkey."""
+    async with rig(durable_valkey, size, tmp_path) as running:
+        report = tell(scenario, await running.run(fault))
+    assert report.breach_count == 0, "\n".join(report.breaches)
+    assert report.closes == {}
+    assert report.resumes > size.clients
+    assert report.recovered == report.resumes
+
+
+async def test_clients_of_a_killed_hub_go_on_exactly_at_another(
+    size: Size, durable_valkey: Valkey, tmp_path: Path, tell: Told
+) -> None:
+    """What a client saw at one hub is a position that every other hub resumes from."""
+    async with rig(durable_valkey, size, tmp_path, hubs=2) as running:
+        report = tell("hub killed, one left", await running.run(kill_hub))
+    assert report.breach_count == 0, "\n".join(report.breaches)
+    # They hear it from their links, and no client of the other hub is closed.
+    assert set(report.closes) == {LOST}
+    assert report.closes[LOST] <= size.clients
+    assert report.recovered == report.resumes
