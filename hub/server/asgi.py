@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -20,9 +21,13 @@ from hub.protocol.frames import SUBPROTOCOL
 from hub.server.connection import Connection
 from hub.server.hub import Hub
 from hub.server.identity import origin_allowed, shown_token
+from hub.server.wsframes import cut_reason
 
 HIGH_WATER_CHARACTERS = 64 * 1024
 LOW_WATER_CHARACTERS = 16 * 1024
+
+_GONE = (WebSocketDisconnect, RuntimeError)
+"""What `send` raises where the client is gone already; the reader hears of it too."""
 
 
 def spell(frame: Frame) -> str:
@@ -102,16 +107,16 @@ class AsgiConnection(Connection):
         while True:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
-                self.session.end()
+                self._hub.left(self)
                 return
             text = message.get("text")
             if text is None:
-                self._hub.closed(self, codes.UNSUPPORTED, "binary messages are not taken")
+                self._hub.close(self, codes.UNSUPPORTED, "binary messages are not taken")
                 continue
             payload = text.encode()
             if len(payload) > limit:
                 reason = f"message of {len(payload)} bytes; at most {limit} are taken"
-                self._hub.closed(self, codes.TOO_BIG, reason)
+                self._hub.close(self, codes.TOO_BIG, reason)
             else:
                 self._hub.receive(self, payload)
             if self._paused:
@@ -137,8 +142,7 @@ class AsgiConnection(Connection):
                 text = self._waiting.popleft()
                 try:
                     await self._websocket.send_text(text)
-                except (WebSocketDisconnect, RuntimeError):
-                    # The server says that the client is gone; the reader hears it too.
+                except _GONE:
                     return
                 self._backlog -= len(text)
                 if self._paused and self._backlog < LOW_WATER_CHARACTERS:
@@ -146,13 +150,14 @@ class AsgiConnection(Connection):
                     self._hub.resumed(self)
                     self._changed.set()
             if self._closing is not None:
-                await self._websocket.close(*self._closing)
+                with suppress(*_GONE):
+                    await self._websocket.close(*self._closing)
                 return
             self._changed.clear()
             await self._changed.wait()
 
     def close(self, code: Code, reason: str) -> None:
-        self._closing = (code.number, reason)
+        self._closing = (code.number, cut_reason(reason))
         self._changed.set()
 
     def abort(self) -> None:

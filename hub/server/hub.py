@@ -128,7 +128,8 @@ class Hub:
         session.welcome(__version__, now)
         if token is not None:
             self.carry_out(connection, self._verify(session, token, None, now), now)
-        self.schedule(connection, session.next_deadline())
+        if not session.closed:
+            self.schedule(connection, session.next_deadline())
 
     def refuse(self, connection: Connection, outbox: Outbox, code: Code, reason: str) -> None:
         """A connection that must not go on: its client hears why, which a browser only does after
@@ -158,10 +159,17 @@ class Hub:
         if not connection.session.closed:
             connection.session.outbox.resume(self.clock())
 
-    def closed(self, connection: Connection, code: Code, reason: str) -> None:
-        """The client breached RFC 6455, or closed: end the session; adapters send the frame."""
+    def close(self, connection: Connection, code: Code, reason: str) -> None:
+        """End a connection from this side, if it has not ended."""
         if connection.session.close(code, reason) is not None:
             self._close(connection, code, reason)
+
+    def left(self, connection: Connection) -> None:
+        """The client closed, and its adapter sees to the end of the connection."""
+        if not connection.session.closed:
+            connection.session.end()
+            self.metrics.closed(codes.NORMAL)
+            self._abort_later(connection)
 
     def lost(self, connection: Connection) -> None:
         """The connection's transport is gone."""
@@ -207,6 +215,9 @@ class Hub:
     def _close(self, connection: Connection, code: Code, reason: str) -> None:
         self.metrics.closed(code)
         connection.close(code, reason)
+        self._abort_later(connection)
+
+    def _abort_later(self, connection: Connection) -> None:
         connection.abort_at = self.clock() + CLOSING_SECONDS
         self.schedule(connection, connection.abort_at)
 
@@ -219,7 +230,7 @@ class Hub:
     def _close_orphaned(self, session: Session, reason: str) -> None:
         connection = self.connections.get(session)
         if connection is not None:
-            self.closed(connection, codes.INTERNAL, reason)
+            self.close(connection, codes.INTERNAL, reason)
 
     def _beat(self, session: Session, now: float) -> Close | None:
         if session.grant is not None and not self.authenticator.still_gives(session.grant):
@@ -330,7 +341,7 @@ class Hub:
         steps = max(1, min(len(leaving), round(spread / TICK_SECONDS)))
         for step in range(steps):
             for connection in leaving[step::steps]:
-                self.closed(connection, codes.RESTART, "the hub restarts")
+                self.close(connection, codes.RESTART, "the hub restarts")
             await asyncio.sleep(spread / steps)
         try:
             async with asyncio.timeout(max(0.0, ends_at - self.clock())):

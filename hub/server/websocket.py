@@ -84,7 +84,7 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
                 case CloseFrame(code):
                     self._answer_close(code)
                 case Breach(code, reason):
-                    self._hub.closed(self, code, reason)
+                    self._hub.close(self, code, reason)
 
     def eof_received(self) -> None:
         # None lets the transport close itself: a client that half-closes is gone.
@@ -153,7 +153,6 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
 
     def _answer_close(self, code: int) -> None:
         if not self.session.closed:
-            self.session.end()
-            self._hub.metrics.closed(codes.NORMAL)
+            self._hub.left(self)
             self._transport.write(encode_close(code, ""))
         self._transport.close()

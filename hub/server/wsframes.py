@@ -281,17 +281,19 @@ def encode_pong(payload: bytes) -> bytes:
 def encode_close(code: int, reason: str = "") -> bytes:
     """Return a close frame; `NO_STATUS` gives an empty one, which answers an empty one.
 
-    A reason over 123 bytes is cut at a character: a close frame that says less is better than none.
-    Raises ValueError for a code that must not be sent.
+    The reason is cut to what fits. Raises ValueError for a code that must not be sent.
     """
     if code == NO_STATUS:
         return _encode_control(_CLOSE, b"")
     if code not in _SENDABLE_CODES:
         raise ValueError(f"close code {code} must not be sent (RFC 6455 section 7.4)")
-    text = reason.encode()
-    if len(text) > _REASON_MAX:
-        text = text[:_REASON_MAX].decode(errors="ignore").encode()
-    return _encode_control(_CLOSE, code.to_bytes(2, "big") + text)
+    return _encode_control(_CLOSE, code.to_bytes(2, "big") + cut_reason(reason).encode())
+
+
+def cut_reason(reason: str) -> str:
+    """Return as much of `reason` as a close frame has room for, 123 bytes: one that says less is
+    better than none."""
+    return reason.encode()[:_REASON_MAX].decode(errors="ignore")
 
 
 def _encode_control(opcode: int, payload: bytes) -> bytes:

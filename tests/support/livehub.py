@@ -1,13 +1,13 @@
-"""A real hub in the test's own event loop: the application, uvicorn, our connection protocol."""
+"""A real hub in the test's own event loop: the application and uvicorn, with either adapter."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import uvicorn
 
@@ -37,16 +37,39 @@ def token(
     )
 
 
+class Adapter(NamedTuple):
+    """How a hub's connections are held.
+
+    http: makes uvicorn's `http=` of the settings; ws: its `ws=`.
+    """
+
+    name: str
+    http: Callable[[Settings], Any]
+    ws: Any
+
+
+OWN = Adapter("own", gate, WebSocketProtocol)
+"""As `tapecast serve` does: the protocol class in uvicorn's `ws=` slot."""
+ASGI = Adapter("asgi", lambda settings: "httptools", "websockets-sansio")
+"""As any ASGI server does: the Starlette route, under uvicorn as it comes."""
+
+
 class _Server(HubServer):
     """Leaves signals to the test run, and says when it listens."""
 
     def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
         super().__init__(config, hub, "")
         self.listening = asyncio.Event()
+        self.ending = asyncio.Event()
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
         self.listening.set()
+
+    async def main_loop(self) -> None:
+        # uvicorn's own looks ten times a second whether it should end, which every test would pay.
+        await self.on_tick(0)
+        await self.ending.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -56,8 +79,10 @@ class _Server(HubServer):
 class LiveHub:
     """A hub on a free port that is its own again after each `stop`. Drains at once."""
 
-    def __init__(self, broker: Broker | None = None, **settings: Any) -> None:
-        self._settings = Settings(
+    def __init__(
+        self, broker: Broker | None = None, adapter: Adapter = OWN, /, **settings: Any
+    ) -> None:
+        self.settings = Settings(
             **{
                 "host": "127.0.0.1",
                 "port": 0,
@@ -68,6 +93,7 @@ class LiveHub:
             }
         )
         self._broker = broker
+        self._adapter = adapter
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
         self.url = ""
@@ -75,14 +101,14 @@ class LiveHub:
 
     async def start(self) -> None:
         """Listen, and return once connections are taken."""
-        app = create_app(self._settings, self._broker)
+        app = create_app(self.settings, self._broker)
         self.hub = app.state.hub
-        sock = listen(self._settings)
+        sock = listen(self.settings)
         self.url = url_of(sock)
         config = uvicorn.Config(
             app,
-            http=gate(self._settings),
-            ws=WebSocketProtocol,
+            http=self._adapter.http(self.settings),
+            ws=self._adapter.ws,
             lifespan="on",
             access_log=False,
             log_config=None,
@@ -94,10 +120,15 @@ class LiveHub:
         await asyncio.wait([listening, self._task], return_when=asyncio.FIRST_COMPLETED)
         assert listening.done(), "the hub ended before it listened"
 
+    def begin_stop(self) -> None:
+        """Begin what `stop` waits for."""
+        assert self._server is not None, "it runs"
+        self._server.ending.set()
+
     async def stop(self) -> None:
         """Drain and end, as SIGTERM does."""
         if self._server is not None and self._task is not None:
-            self._server.should_exit = True
+            self.begin_stop()
             await self._task
             self._server = self._task = None
 
