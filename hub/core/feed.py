@@ -8,7 +8,8 @@ Rules:
 3. While a reading is under way entries are held back. The reading cannot be older than the feed
    then, so a head behind it is a rollback.
 4. A reading that leads from the feed's position to its head without a hole is applied entry by
-   entry. One that does not replaces the state, and that is a reset, which subscribers are told of.
+   entry. Where one does not, the channel is read from its newest entries, and that replaces the
+   state: a reset, which subscribers are told of.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ class Outcome(enum.Enum):
 class Loaded(NamedTuple):
     """What a reading changed.
 
-    reset: the state was replaced. entries: what was applied after that, in order.
-    again: what was held back meanwhile does not follow; read once more.
+    reset: the state was replaced. entries: what was applied, in order.
+    again: read once more. The reading did not lead from the feed's position, or what was held back
+        meanwhile does not follow.
     """
 
     reset: bool
@@ -67,9 +69,9 @@ class Resume(NamedTuple):
 class Feed:
     """One channel: position, state, ring and freshness."""
 
-    __slots__ = ("_catch_ups", "_held", "_held_overflow", "_lease_seconds", "_options",
-                 "_renewed_at", "_ring", "_snapshot", "_state", "channel", "event", "kind",
-                 "loaded", "position", "stale", "ts")  # fmt: skip
+    __slots__ = ("_anew", "_catch_ups", "_held", "_held_overflow", "_lease_seconds",
+                 "_options", "_renewed_at", "_ring", "_snapshot", "_state", "channel", "event",
+                 "kind", "loaded", "position", "stale", "ts")  # fmt: skip
 
     def __init__(self, channel: str, options: Stream) -> None:
         self.channel = channel
@@ -86,6 +88,8 @@ class Feed:
         self._state: State = state_of(
             ChannelReading.empty(channel), self.kind, options.history, self._ring
         )
+        # Whether to read the newest entries, rather than those after the position.
+        self._anew = True
         self._held: list[Envelope] | None = None
         self._held_overflow = False
         self._snapshot: Frame | None = None
@@ -115,7 +119,7 @@ class Feed:
         if self._held is None:
             self._held = []
             self._held_overflow = False
-        return self.position.seq if self.loaded else None
+        return None if self._anew else self.position.seq
 
     def receive(self, entry: Envelope) -> Outcome:
         """Take one entry as it comes from the broker. BROKEN asks for a reading."""
@@ -130,18 +134,25 @@ class Feed:
     def load(self, reading: ChannelReading, now: float) -> Loaded:
         """Take the reading that `begin_reading` asked for, then what was held back meanwhile."""
         assert self._held is not None, "a reading that nobody began"
+        entries = self._missed(reading) if self.loaded else None
+        if entries is None and not self._anew:
+            # It holds what is after a position of another history, and not what a log shows.
+            self._anew = True
+            return Loaded(reset=False, entries=[], again=True)
+        self._anew = False
         held, self._held = self._held, None
         again = self._held_overflow
         applied: list[Envelope] = []
         reset = False
-        entries = self._missed(reading) if self.loaded else None
         if entries is None:
             reset = self.loaded
             self._restart(reading)
         else:
             applied.extend(self._apply(entry) for entry in entries)
-            # The same place; but a channel that was only touched has a name for its history now.
-            self.position = reading.position or NOWHERE
+            if self.position != reading.position:
+                # The same place; but a channel that was only touched has a name for its history.
+                self.position = reading.position or NOWHERE
+                self._forget_frames()
         self._read_lease(reading, now)
         for entry in held:
             outcome = self._step(entry)
