@@ -12,6 +12,7 @@ from starlette.routing import WebSocketRoute
 
 from hub.broker.base import Broker
 from hub.broker.redis import RedisBroker
+from hub.broker.timing import Timing
 from hub.server.asgi import serve_websocket
 from hub.server.auth import Authenticator
 from hub.server.hub import Hub
@@ -26,11 +27,10 @@ def create_app(settings: Settings, broker: Broker | None = None) -> Starlette:
     is served by a protocol class of its own, which never reaches the route. Its lifespan must run:
     the hub's tasks begin and end with it. Raises ValueError where the settings have no secret.
     """
-    hub = Hub(
-        settings,
-        broker or RedisBroker(settings.redis_url, streams=settings.streams),
-        Authenticator(settings, time.time),
-    )
+    if broker is None:
+        timing = Timing(probe_seconds=settings.probe_seconds)
+        broker = RedisBroker(settings.redis_url, streams=settings.streams, timing=timing)
+    hub = Hub(settings, broker, Authenticator(settings, time.time))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:

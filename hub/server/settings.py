@@ -107,7 +107,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     feed_linger_seconds: Annotated[float, Meta(ge=0, le=_DAY)] = 30.0
     idle_check_seconds: Seconds = 5.0
-    probe_seconds: Seconds = 5.0
+    probe_seconds: Seconds = 1.0
     drain_seconds: Seconds = 5.0
     drain_spread_seconds: Annotated[float, Meta(ge=0, le=_DAY)] = 3.0
 
