@@ -17,6 +17,7 @@ class Place:
 
     state: the value, the rows by key, or the log as (seq, event, data) without a hole.
     asked: the id of a subscribe that was not answered, from `since`.
+    must_recover, may_recover: what is asserted of its answer.
     """
 
     def __init__(self) -> None:
@@ -26,6 +27,7 @@ class Place:
         self.following = False
         self.asked: int | None = None
         self.since: Position | None = None
+        self.must_recover = self.may_recover = False
         self.recovered: bool | None = None
         self.interval_ms = 0
         self.updated_at: float | None = None
@@ -109,6 +111,7 @@ class ModelClient:
         place.kind = Kind(result["kind"])
         place.recovered = result["recovered"]
         place.stale = result["stale"]
+        assert place.must_recover <= place.recovered <= place.may_recover
         if place.recovered:
             assert place.since is not None, "recovered without a since"
             place.position, place.following = place.since, True

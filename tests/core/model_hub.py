@@ -196,13 +196,17 @@ class ModelHub:
         """Read a channel again and fan out what that changed."""
         audience = self.registry.get(channel)
         assert audience is not None
-        since = audience.feed.begin_reading()
-        loaded = audience.feed.load(self.channels[channel].read(since), self.now)
-        if loaded.reset:
-            reset = frames.channel_state(channel, ChannelState.RESET, 0)
-            audience.restart(Frame(reset), self.now)
-        for entry in () if loaded.reset else loaded.entries:
-            self._deliver(entry)
+        feed = audience.feed
+        again = True
+        while again:
+            reading = self.channels[channel].read(feed.begin_reading())
+            reset, entries, again = feed.load(reading, self.now)
+            if reset:
+                announcement = frames.channel_state(channel, ChannelState.RESET, 0)
+                audience.restart(Frame(announcement), self.now)
+            else:
+                for entry in entries:
+                    self._deliver(entry)
 
     def announce(self, channel: str) -> None:
         """Somebody publishes by hand."""

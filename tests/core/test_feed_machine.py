@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from hub.core import feed as feed_module
 from hub.core.feed import NOWHERE, Feed, Loaded, Outcome
@@ -25,6 +16,7 @@ from hub.protocol.position import Position
 from hub.protocol.reading import ChannelReading
 from hub.protocol.streams import Kind, Stream
 from tests.core.model_channel import NO_DATA, NOT_FOR_SCREENS, ModelChannel
+from tests.core.run_machine import run_machine
 
 HISTORY = 3
 DATA = st.sampled_from((b"1", b'"2.50"', b'{"pnl":"-3"}', b"null", *NOT_FOR_SCREENS))
@@ -267,22 +259,8 @@ def state_of(feed: Feed) -> Any:
             return frame["data"]
 
 
-def run(machine: Callable[[], RuleBasedStateMachine], examples: int) -> None:
-    """Run a machine on the same examples every time."""
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=30,
-            derandomize=True,
-            database=None,
-            deadline=None,
-        ),
-    )
-
-
 def test_a_feed_ends_where_its_channel_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever pub/sub and broker do to it, a feed is mended by readings, says when it was reset,
     and shows newcomers what its followers know."""
     monkeypatch.setattr(feed_module, "RING_ENTRIES", 5)
-    run(FeedMachine, examples=150)
+    run_machine(FeedMachine, examples=150)
