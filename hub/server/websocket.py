@@ -85,6 +85,7 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
                     self._answer_close(code)
                 case Breach(code, reason):
                     self._hub.close(self, code, reason)
+                    self._end_writing()
 
     def eof_received(self) -> None:
         # None lets the transport close itself: a client that half-closes is gone.
@@ -150,6 +151,15 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
 
     def abort(self) -> None:
         self._transport.abort()
+
+    def _end_writing(self) -> None:
+        # What a client sends after a breach is not read as frames, so its close would not be seen:
+        # it sees ours, and ends the connection. To close here would reset the connection where
+        # bytes are still on their way, and our close frame could be lost with them.
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
 
     def _answer_close(self, code: int) -> None:
         if not self.session.closed:

@@ -24,12 +24,16 @@ SECRET = "0123456789abcdef0123456789abcdef"
 
 
 def token(
-    *, read: Sequence[str] = ("*",), publish: Sequence[str] = ("*",), ttl_seconds: float = 600
+    *,
+    subject: str = "test",
+    read: Sequence[str] = ("*",),
+    publish: Sequence[str] = ("*",),
+    ttl_seconds: float = 600,
 ) -> str:
     """A token that a LiveHub takes."""
     return mint_token(
         SECRET,
-        "test",
+        subject,
         read=list(read),
         publish=list(publish),
         ttl_seconds=ttl_seconds,
