@@ -4,7 +4,8 @@ The rule: a process stands between parent and child, and holds the reading end o
 writing end only the parent has. However the parent ends, the operating system closes that end;
 the process between reads the end of the pipe and ends the child, politely first. There is no
 moment at which the parent can die unseen: a pipe closed before it is read reads as closed. Works
-the same on Linux and macOS, and from any thread.
+the same on Linux and macOS, and from any thread. Only where both are killed with -9 at once nobody
+is left to end the child; there Linux does it, which can tie a child to the process between.
 
 This file is both sides: `Leash` is the parent's, and run as a program (by its path, on the
 standard library alone, so that it starts in milliseconds) it is the process between.
@@ -13,18 +14,21 @@ standard library alone, so that it starts in milliseconds) it is the process bet
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import IO
 
 GRACE_SECONDS = 10.0
 """How long a child may take to end after SIGTERM, before SIGKILL."""
+PR_SET_PDEATHSIG = 1
+"""Of prctl(2): the signal that this process gets when its parent ends."""
 
 
 class Leash:
@@ -108,7 +112,7 @@ def main(holder_end: int, keep: Sequence[int], command: Sequence[str]) -> int:
     # A signal without a handler would not wake the select below.
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
 
-    child = subprocess.Popen(command, pass_fds=keep)
+    child = subprocess.Popen(command, pass_fds=keep, preexec_fn=_tie())
     for descriptor in keep:
         os.close(descriptor)
     kill_at: float | None = None
@@ -126,6 +130,21 @@ def main(holder_end: int, keep: Sequence[int], command: Sequence[str]) -> int:
     # What the child started may still run; this process has the signal's handler and stays.
     os.killpg(0, signal.SIGTERM)
     return child.returncode
+
+
+def _tie() -> Callable[[], None] | None:
+    """What a child calls to be killed with its parent, where the system can do that."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    parent = os.getpid()
+
+    def tie() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before it was tied to
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return tie
 
 
 if __name__ == "__main__":

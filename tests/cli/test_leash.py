@@ -25,9 +25,10 @@ path.with_suffix(".new").rename(path)
 time.sleep(600)
 """
 PARENT = """
-import pathlib, sys
+import sys
 from hub.cli.leash import Leash
 leash = Leash([sys.executable, "-c", sys.argv[1], sys.argv[2]])
+print(leash._process.pid, flush=True)
 sys.stdin.read()
 """
 
@@ -39,7 +40,9 @@ def child(path: Path, *words: str) -> list[str]:
 def test_a_child_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     """kill -9 of the parent, which can do nothing any more, ends the child."""
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, CHILD, str(tmp_path / "pid")], stdin=subprocess.PIPE
+        [sys.executable, "-c", PARENT, CHILD, str(tmp_path / "pid")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
     )
     pid = read_number(tmp_path / "pid")
     assert is_alive(pid)
@@ -112,6 +115,25 @@ def test_a_child_ends_with_the_process_that_holds_it(tmp_path: Path) -> None:
     pid = read_number(tmp_path / "pid")
     os.kill(leash._process.pid, signal.SIGKILL)
     wait_until(lambda: leash.poll() is not None, "the end of the process between")
+    wait_until(lambda: not is_alive(pid), "the end of the child")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS cannot tie a child to its parent")
+def test_a_child_ends_where_both_above_it_are_killed(tmp_path: Path) -> None:
+    """kill -9 of the parent and of the process between, at once, used to leave the child."""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, CHILD, str(tmp_path / "pid")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert parent.stdout
+    between = int(parent.stdout.readline())
+    pid = read_number(tmp_path / "pid")
+    for each in (parent.pid, between):
+        os.kill(each, signal.SIGSTOP)
+    for each in (parent.pid, between):
+        os.kill(each, signal.SIGKILL)
+    parent.communicate()
     wait_until(lambda: not is_alive(pid), "the end of the child")
 
 
