@@ -7,6 +7,8 @@ import http
 import http.client
 import os
 import secrets
+import shlex
+import shutil
 import signal
 import socket
 import sys
@@ -176,17 +178,18 @@ def _last_lines(log: Path) -> str:
 
 def _announce(url: str, token: str, children: Sequence[Child]) -> None:
     """Say where everything is; on standard output, for scripts too."""
+    tail = f"{_program()} tail portfolio positions decisions"
     click.echo(f"""
   Page    {_page(url, token)}
   Token   {token}
 
 In a second terminal of yours:
 
-  tapecast tail portfolio positions decisions
+  {tail}
 
 or from anywhere on this machine:
 
-  TAPECAST_URL={url} TAPECAST_TOKEN={token} tapecast tail portfolio positions decisions
+  TAPECAST_URL={url} TAPECAST_TOKEN={token} {tail}
 
 Logs are in {children[0].log.parent}. Ctrl-C ends it all.""")
 
@@ -196,25 +199,41 @@ def _page(url: str, token: str) -> str:
     return f"{url}/#token={token}"
 
 
+def _program() -> str:
+    """How another terminal calls this command: by its name where that finds it, else by its path.
+
+    `make demo` installs it where no PATH leads to.
+    """
+    called = Path(sys.argv[0])
+    found = shutil.which(called.name)
+    if called.name != "tapecast" or (found and called.exists() and called.samefile(found)):
+        return "tapecast"
+    return shlex.quote(str(called.absolute()))
+
+
 def _choose_port(wanted: int | None) -> int:
-    """The port that was asked for, or the default, or a free one where the default is taken."""
-    if wanted:
-        return wanted
-    if wanted is None:
-        if _is_free(DEFAULT_PORT):
-            return DEFAULT_PORT
-        click.echo(f"Port {DEFAULT_PORT} is taken, so this demo uses another.", err=True)
-    with socket.socket() as sock:
-        sock.bind((DEFAULT_HOST, 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """The port that was asked for, or the default, or a free one where the default is taken.
+
+    Raises DemoError where the one that was asked for cannot be had: whoever has it would answer
+    in the hub's place, and be announced.
+    """
+    if wanted != 0:
+        try:
+            return _try_port(wanted or DEFAULT_PORT)
+        except OSError as error:
+            if wanted:
+                raise DemoError(
+                    f"cannot listen on {DEFAULT_HOST}:{wanted}: {error.strerror}. "
+                    "Choose another with --port, or 0 for a free one."
+                ) from None
+            click.echo(f"Port {DEFAULT_PORT} is taken, so this demo uses another.", err=True)
+    return _try_port(0)
 
 
-def _is_free(port: int) -> bool:
+def _try_port(port: int) -> int:
+    """Bind to `port` for a moment, and return its number; raises OSError."""
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind((DEFAULT_HOST, port))
-        except OSError:
-            return False
-        return True
+        sock.bind((DEFAULT_HOST, port))
+        found: int = sock.getsockname()[1]
+        return found

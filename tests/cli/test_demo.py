@@ -8,6 +8,8 @@ import re
 import signal
 import socket
 import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -167,15 +169,48 @@ def test_a_default_port_that_is_taken_is_replaced(
         chosen = module._choose_port(None)
         assert chosen != taken
         assert f"Port {taken} is taken" in capsys.readouterr().err
-        assert module._choose_port(taken) == taken
+        with pytest.raises(module.DemoError, match=f"cannot listen on 127.0.0.1:{taken}"):
+            module._choose_port(taken)
     assert module._choose_port(None) == taken
 
 
-def test_a_hub_that_cannot_start_ends_it(alone: Command) -> None:
-    """A demo whose port is taken fails with what the hub said, and starts nothing that stays."""
+def test_a_port_that_somebody_has_is_refused(demo: RunningDemo, tmp_path: Path) -> None:
+    """Whoever answers there is not taken for the demo's own hub and announced, as it once was."""
+    other = Command({"XDG_RUNTIME_DIR": str(tmp_path)})
+    failed = other.run("demo", "--port", demo.url.rpartition(":")[2])
+    assert failed.returncode == 1
+    assert failed.stdout == ""
+    assert "cannot listen on 127.0.0.1" in failed.stderr
+
+
+def test_a_hub_that_cannot_start_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port that went meanwhile: it fails with what the hub said, and nothing stays."""
+    from hub.cli import demo as module
+
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         sock.listen()
-        failed = alone.run("demo", "--port", str(sock.getsockname()[1]))
-    assert failed.returncode == 1
-    assert "cannot listen on 127.0.0.1" in failed.stderr
+        with pytest.raises(
+            module.DemoError, match=r"(?s)'hub' ended .* cannot listen on 127\.0\.0\.1"
+        ):
+            module._run(sock.getsockname()[1], None, False, threading.Event())
+    assert not Path(embedded_socket(os.environ, os.getuid())).exists()
+
+
+def test_the_line_for_a_second_terminal_works_as_it_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command by its name where PATH leads to it, else by its path."""
+    from hub.cli import demo as module
+
+    program = tmp_path / "a folder" / "tapecast"
+    program.parent.mkdir()
+    program.touch(mode=0o755)
+    monkeypatch.setattr(sys, "argv", [str(program)])
+    monkeypatch.setenv("PATH", "/usr/bin")
+    assert module._program() == f"'{program}'"
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert module._program() == "tapecast"
+    monkeypatch.setattr(sys, "argv", ["hub/cli/__main__.py"])
+    assert module._program() == "tapecast"
