@@ -15,8 +15,8 @@ from hub.protocol.errors import PayloadError
 MAX_DATA_BYTES = 256 * 1024
 MAX_DEPTH = 32
 
-# What Decimal and float read as no finite number.
-_NO_NUMBER = re.compile(r"[+-]?(?:s?nan[0-9]*|inf(?:inity)?)", re.IGNORECASE).fullmatch
+# What Decimal and float read as no finite number; both take off white space first.
+_NO_NUMBER = re.compile(r"\s*[+-]?(?:s?nan[0-9]*|inf(?:inity)?)\s*", re.IGNORECASE).fullmatch
 
 # IEEE 754 binary64, which is what most readers of JSON have (RFC 8259 section 6).
 _MAX_NUMBER = Decimal(float_info.max)

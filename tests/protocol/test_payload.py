@@ -79,6 +79,7 @@ def test_data_is_spelled_canonically(data: str, expected: str) -> None:
         '"nan"',
         '"-nAn"',
         '"sNaN"',
+        '" NaN\\n"',
         '"NaN123"',
         '"Infinity"',
         '"-Infinity"',
