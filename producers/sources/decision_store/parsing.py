@@ -24,7 +24,7 @@ from typing import Any, Final, NoReturn
 from hub.protocol.errors import ProtocolError
 from hub.protocol.publication import change_from_json
 from hub.protocol.streams import Kind
-from producers.encoding import encode
+from producers.encoding import encode, require_money
 from producers.errors import BrokenFile, InvalidPayload
 from producers.events import Action, Decision
 
@@ -83,8 +83,8 @@ class _Fields:
             number = Decimal(value)
         except InvalidOperation:
             raise InvalidPayload(names[0], "a number", value) from None
-        if not number.is_finite():
-            raise InvalidPayload(names[0], "a finite number", value)
+        # Also an exponent that would make a number of gigabytes.
+        require_money(names[0], number)
         return number
 
     def flag(self, name: str) -> bool:

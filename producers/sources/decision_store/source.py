@@ -75,12 +75,14 @@ class DecisionStoreSource(FollowingSource):
         contents = await asyncio.to_thread(self._contents, sorted(names))
         now = time.monotonic()
         decisions = []
+        # What is gone first: a renamed file's decision is free for its new name then.
         for name, content in contents.items():
             if content is None:
                 known.lost(name)
-            elif isinstance(content, OSError):
+        for name, content in contents.items():
+            if isinstance(content, OSError):
                 known.failed(name, f"can't be read: {content.strerror}", now)
-            elif (decision := known.saw(name, content, now)) is not None:
+            elif content is not None and (decision := known.saw(name, content, now)):
                 decisions.append(decision)
         return [Decided(self._decisions, each) for each in sorted(decisions, key=order_of)]
 

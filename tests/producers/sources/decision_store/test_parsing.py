@@ -207,6 +207,7 @@ def test_broken_files(content: bytes, why: str) -> None:
         {"metadata": {"price": float("nan")}},
         {"metadata": {"price": "NaN"}},
         {"confidence": 101},
+        {"confidence": "1e999999999"},
         {"executed": "maybe"},
         {"timestamp": "yesterday"},
         {"timestamp": 1735689600},

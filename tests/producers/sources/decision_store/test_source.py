@@ -84,6 +84,16 @@ async def test_follow(tmp_path: Path) -> None:
         assert (changed.decision.id, changed.decision.executed) == ("a", True)
 
 
+@pytest.mark.parametrize("name", ["a.json", "z.json"])
+async def test_a_file_that_is_renamed(tmp_path: Path, name: str) -> None:
+    """It is told under its id as before, and not as a second file with that id, as it once was."""
+    write(tmp_path, "m.json", id="d")
+    async with following(tmp_path) as follower:
+        assert await follower.decision_id() == "d"
+        (tmp_path / "m.json").rename(tmp_path / name)
+        assert await follower.decision_id() == "d"
+
+
 async def test_half_written(tmp_path: Path) -> None:
     """A file that is completed later is told when it is complete, and never as broken."""
     whole = '{"id": "h", "asset_pair": "A", "action": "BUY"}'
