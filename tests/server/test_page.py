@@ -296,7 +296,7 @@ async def test_a_stale_channel_is_marked_until_its_producer_is_back(
     await expect(portfolio.locator(".body")).to_have_css("opacity", "0.45")
     await expect(page.locator("#banner")).to_contain_text("portfolio")
     await publisher.touch("portfolio", lease_ms=600_000)
-    await expect(portfolio.locator(".age")).to_contain_text("live")
+    await expect(portfolio.locator(".age")).to_contain_text("changed")
     await expect(page.locator("#banner")).to_be_hidden()
 
 

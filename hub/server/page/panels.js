@@ -50,7 +50,7 @@ class Panel {
       setText(this.#age, `${word}, as of ${asMoment(channel.stale ? channel.ts : lost)}`);
     } else {
       const age = now - channel.ts;
-      setText(this.#age, age < 2000 ? "live" : `live, changed ${asDuration(age)} ago`);
+      setText(this.#age, age < 2000 ? "changed just now" : `changed ${asDuration(age)} ago`);
     }
     this.#age.title = channel.ts ? `Newest entry at ${asMoment(channel.ts)}` : "";
   }
