@@ -66,6 +66,7 @@ class Feeds:
         self._keepers: dict[str, FeedKeeper] = {}
         self._keeping: dict[str, asyncio.Task[None]] = {}
         self._bridges = asyncio.Semaphore(BRIDGES)
+        self._bridging: dict[tuple[Session, str], Follow] = {}
 
     async def connect(self) -> None:
         """Begin to reach the broker."""
@@ -89,28 +90,40 @@ class Feeds:
             self._keeping[channel] = keeping
 
     def _join(self, session: Session, audience: Audience, subscribe: Follow) -> None:
-        if not session.join(audience, subscribe.id, subscribe.params, self._clock()):
-            self._tasks.start(self._bridge(session, subscribe), f"bridge {audience.channel}")
+        if session.join(audience, subscribe.id, subscribe.params, self._clock()):
+            return
+        # The newest subscribe of a session to a channel counts; one task sees to it, however
+        # often it is replaced.
+        wanted = (session, audience.channel)
+        is_first = wanted not in self._bridging
+        self._bridging[wanted] = subscribe
+        if is_first:
+            self._tasks.start(self._bridge(*wanted), f"bridge {audience.channel}")
 
-    async def _bridge(self, session: Session, subscribe: Follow) -> None:
+    async def _bridge(self, session: Session, channel: str) -> None:
         """Catch a client up that was away longer than the feed remembers."""
-        id, params = subscribe
-        assert params.since is not None, "without it the feed has the answer"
-        keep = stream_options(params.channel, self._streams).keep
+        wanted, keep = (session, channel), stream_options(channel, self._streams).keep
+        subscribe: Follow | None = None
         try:
             async with self._bridges:
-                reading = await self._broker.read(
-                    params.channel, params.since.seq, keep, state=False
-                )
+                while subscribe is not self._bridging[wanted]:
+                    subscribe = self._bridging[wanted]
+                    if not session.awaits(subscribe.id, channel):
+                        return
+                    since = subscribe.params.since
+                    assert since is not None, "without it the feed has the answer"
+                    reading = await self._broker.read(channel, since.seq, keep, state=False)
         except BrokerUnavailableError as error:
-            now = self._clock()
-            session.fail_subscribe(id, params.channel, codes.UNAVAILABLE, str(error), now)
+            id, now = self._bridging[wanted].id, self._clock()
+            session.fail_subscribe(id, channel, codes.UNAVAILABLE, str(error), now)
             return
-        audience = self.registry.get(params.channel)
+        finally:
+            del self._bridging[wanted]
+        audience = self.registry.get(channel)
         if audience is None:
             self.follow(session, subscribe)
         else:
-            session.join(audience, id, params, self._clock(), reading)
+            session.join(audience, *subscribe, self._clock(), reading)
 
     # Keepers
 
@@ -156,16 +169,18 @@ class Feeds:
 
     async def compare_heads(self, quiet_seconds: float) -> None:
         """Compare the position of feeds that heard nothing for so long with the broker's."""
-        now = self._clock()
-        quiet = [k for k in self._keepers.values() if now - k.heard_at >= quiet_seconds]
+        asked_at = self._clock()
+        quiet = [k for k in self._keepers.values() if asked_at - k.heard_at >= quiet_seconds]
         try:
             heads = await self._broker.heads([keeper.channel for keeper in quiet])
         except BrokerUnavailableError:
             # The link's return will mend every feed.
             return
-        now = self._clock()
         for keeper, head in zip(quiet, heads, strict=True):
-            keeper.heard_at = now
+            if keeper.heard_at > asked_at:
+                # Not quiet any more: the head may be older than what was heard since.
+                continue
+            keeper.heard_at = self._clock()
             if keeper.feed.loaded and not keeper.feed.is_at(head):
                 self._metrics.silent_losses += 1
                 keeper.repair()
