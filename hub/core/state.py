@@ -3,7 +3,8 @@
 Rules:
 1. A value is its newest data; whoever is behind by any number of entries needs that alone.
 2. A table remembers at which seq each row was last set or deleted, as far back as the ring
-   reaches; whoever is behind needs the rows changed since, and the deletes among them.
+   reaches; whoever is behind needs the rows changed since, and the deletes among them. At its
+   start a table has no rows, so whoever stands there needs those that there are.
 3. A log has no state but its entries; whoever is behind needs each of them.
 """
 
@@ -84,9 +85,11 @@ class TableState:
         return frames.snapshot_rows(self._rows)
 
     def since(self, seq: int) -> bytes | None:
+        rows = self._rows
+        if seq == 0:
+            return frames.update_rows(rows, [])
         if seq < self._ring.floor_seq:
             return None
-        rows = self._rows
         changed = [key for key, at in self._changed_at.items() if at > seq]
         upsert = {key: rows[key] for key in changed if key in rows}
         return frames.update_rows(upsert, [key for key in changed if key not in rows])

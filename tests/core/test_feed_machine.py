@@ -130,7 +130,9 @@ class FeedMachine(RuleBasedStateMachine):
     @rule(limit=st.sampled_from((1, 4, 1_000)))
     def read(self, limit: int) -> None:
         self.since = self.feed.begin_reading()
-        self.reading = self.channel.read(self.since, limit)
+        self.reading = self.channel.read(
+            self.since, max(limit, HISTORY) if self.since is None else limit
+        )
 
     @precondition(lambda self: self.reading is not None)
     @rule()

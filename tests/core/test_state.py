@@ -53,8 +53,8 @@ def test_a_value_without_sound_data_is_null() -> None:
 def test_a_table_says_what_changed_since(
     changes: list[tuple[dict[str, bytes], set[str]]], read_at: int, max_entries: int
 ) -> None:
-    """Whoever knows the rows at a seq that the ring reaches, and takes the update since then, knows
-    the rows; whoever is further behind is told that there is no such update."""
+    """Whoever knows the rows at a seq that the ring reaches, or knows none as at the start, and
+    takes the update since then, knows the rows; for anybody else there is no such update."""
     channel = ModelChannel(Kind.TABLE)
     ring, rows, state = ring_of(channel), [channel.visible], TableState({}, ring_of(channel))
     for seq, (upsert, delete) in enumerate(changes, 1):
@@ -71,7 +71,7 @@ def test_a_table_says_what_changed_since(
     assert shown(state)["rows"] == channel.visible
     for seq, before in enumerate(rows):
         update = state.since(seq)
-        assert (update is None) is (seq < ring.floor_seq)
+        assert (update is None) is (0 < seq < ring.floor_seq)
         if update is not None:
             change = json.loads(update)
             before.update(change["upsert"])
@@ -92,10 +92,11 @@ def test_a_table_says_no_more_than_changed() -> None:
 def test_rows_that_the_state_lacks_are_deleted() -> None:
     """A row that was spoiled in Redis by hand is shown to nobody, and taken from who had it."""
     channel = ModelChannel(Kind.TABLE)
+    channel.patch({"c": b"1"})
     channel.patch({"a": b"1", "b": b"1"})
-    state = TableState({"a": b'"NaN"', "b": b"1"}, ring_of(channel))
-    assert shown(state) == {"rows": {"b": 1}}
-    assert state.since(0) == b'{"upsert":{"b":1},"delete":["a"]}'
+    state = TableState({"a": b'"NaN"', "b": b"1", "c": b"1"}, ring_of(channel))
+    assert shown(state) == {"rows": {"b": 1, "c": 1}}
+    assert state.since(1) == b'{"upsert":{"b":1},"delete":["a"]}'
 
 
 def test_a_log_shows_its_newest_entries() -> None:
