@@ -12,7 +12,7 @@ from hub.protocol.channels import check_event
 from hub.protocol.errors import ChannelNameError, ProtocolError
 
 MAX_BATCH = 1_000
-"""Less than the broker remembers answers of one producer: a batch that is sent again is known whole."""
+"""Fewer than the broker remembers of one producer, so that a batch sent again is known whole."""
 
 
 class Entry(msgspec.Struct, frozen=True):
