@@ -152,7 +152,7 @@ class Hub:
         session = connection.session
         session.outbox.pause(now)
         if not session.closed:
-            self.schedule(connection, session.next_deadline())
+            self._look_again(connection, now)
 
     def resumed(self, connection: Connection) -> None:
         """The connection's transport takes frames again."""
@@ -307,12 +307,20 @@ class Hub:
         while not session.closed and (effect := session.tick(now)) is not None:
             self.carry_out(connection, effect, now)
         if not session.closed:
-            self.schedule(connection, session.next_deadline())
+            self._look_again(connection, now)
         elif now < connection.abort_at:
             self.schedule(connection, connection.abort_at)
         else:
             # It was closed `CLOSING_SECONDS` ago, and its client did not answer.
             connection.abort()
+
+    def _look_again(self, connection: Connection, now: float) -> None:
+        session = connection.session
+        deadline = session.next_deadline()
+        if session.outbox.paused:
+            # In time for what comes to wait after this.
+            deadline = min(deadline, now + self.limits.outbox_seconds)
+        self.schedule(connection, deadline)
 
     async def _look_after_feeds(self) -> None:
         quiet, linger = self.settings.idle_check_seconds, self.settings.feed_linger_seconds

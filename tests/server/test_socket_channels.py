@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -521,6 +522,52 @@ async def test_poison_is_not_passed_on(live: LiveHub, client: SocketClient) -> N
     assert (update["seq"], update["data"]) == (2, "good still")
     assert await client.is_quiet()
     assert live.hub.metrics.rejected == len(poison)
+
+
+# Many at once.
+
+
+async def test_everybody_at_once(live: LiveHub) -> None:
+    """500 clients subscribe at the same moment to a channel that nobody had: one feed is brought
+    up, and each of them receives the next publish."""
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(welcomed(live.url, token())) for _ in range(500)]
+        for client in clients:
+            await client.command("subscribe", channel="decisions:new")
+        for client in clients:
+            assert "result" in await client.recv()
+            assert (await client.recv())["type"] == "snapshot"
+        await store(live.hub.broker, entry(1, b"1", channel="decisions:new"))
+        for client in clients:
+            assert (await client.recv())["seq"] == 1
+        # One to bring the feed up, one for the name of the history that the publish began.
+        assert live.hub.metrics.readings == 2
+
+
+async def test_joining_while_it_is_published(live: LiveHub) -> None:
+    """Clients that join at any moment see each entry once: in the snapshot, or as an update."""
+    broker = live.hub.broker
+    total = 300
+
+    async def publish() -> None:
+        for n in range(1, total + 1):
+            await store(broker, entry(n, b"%d" % n))
+            await asyncio.sleep(0)
+
+    async def join(client: SocketClient) -> list[int]:
+        _, snapshot = await client.subscribe("decisions")
+        seq = snapshot["seq"]
+        frames = await client.until(lambda frame: frame["seq"] == total) if seq < total else []
+        return [seq, *(frame["seq"] for frame in frames)]
+
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(welcomed(live.url, token())) for _ in range(20)]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(publish())
+            joins = [group.create_task(join(client)) for client in clients]
+        for joined in joins:
+            seqs = joined.result()
+            assert seqs == list(range(seqs[0], total + 1))
 
 
 # Pace.

@@ -72,15 +72,22 @@ class SocketClient:
         """Whether the hub has nothing more to say, but to answer a ping."""
         return await self.ask("ping") == {"id": self._ids, "result": {}}
 
-    async def closed(self) -> tuple[int, str]:
-        """Code and reason of the hub's close frame; what comes before it is passed over."""
+    async def rest(self) -> tuple[list[Frame], int, str]:
+        """The frames that are left, then code and reason of the hub's close frame; 1006 where
+        there is none."""
+        frames = []
         try:
             while True:
-                await self.recv()
+                frames.append(await self.recv())
         except ConnectionClosed as end:
             if end.rcvd is None:
-                return 1006, ""
-            return end.rcvd.code, end.rcvd.reason
+                return frames, 1006, ""
+            return frames, end.rcvd.code, end.rcvd.reason
+
+    async def closed(self) -> tuple[int, str]:
+        """Code and reason of the hub's close frame; what comes before it is passed over."""
+        _, code, reason = await self.rest()
+        return code, reason
 
     def write(self, data: bytes) -> None:
         """Write bytes as they are, past every check of a client."""
