@@ -202,7 +202,7 @@ class Dashboard:
         """Come and go until the end, then come once more and stay."""
         draw = self._random.uniform
         while not self._end.is_set():
-            await self._wait(draw(0, self._orders.away))
+            await wait(self._end, draw(0, self._orders.away))
             await self._join()
             await self._stay(draw(0, self._orders.stay))
             if self._connection is not None and not self._end.is_set():
@@ -321,7 +321,9 @@ class Dashboard:
             self._lost()
 
     async def _leave(self, connection: Connection, *, abort: bool) -> None:
-        if connection.ended.is_set():
+        if not connection.open:
+            # The hub was first.
+            await connection.ended.wait()
             self._lost()
             return
         if abort:
@@ -356,12 +358,14 @@ class Dashboard:
             self._followers[channel].position == truth.head for channel, truth in truths.items()
         )
 
-    async def _wait(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._end.wait()
-        except TimeoutError:
-            pass
+
+async def wait(event: asyncio.Event, seconds: float) -> None:
+    """Return when it happened, or after so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
 
 
 def _same(connection: Connection) -> Connection:
