@@ -13,7 +13,7 @@ Rules:
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, assert_never
 
 from hub.core.audience import Audience
 from hub.core.feed import Resume
@@ -146,6 +146,8 @@ class Session:
                 return Offer(id, params)
             case Ping():
                 self._send(frames.result(id, {}), now)
+            case _:
+                assert_never(params)
         return None
 
     def _check_subscribe(self, id: int, channel: str) -> None:

@@ -168,6 +168,15 @@ def test_channels_beyond_the_grant_are_forbidden() -> None:
     assert desk.error["code"] == codes.FORBIDDEN.number
 
 
+def test_a_newer_token_changes_nothing_else(desk: Desk) -> None:
+    """What it allows as the older one did goes on."""
+    desk.subscribe(Kind.VALUE)
+    desk.transport.take()
+    assert desk.session.authorize(Grant("desk", read=("portfolio",)), 60.0, 0.0, 2) is None
+    assert [frame["id"] for frame in desk.heard] == [2]
+    assert len(desk.audience(Kind.VALUE)) == 1
+
+
 # Commands
 
 
