@@ -77,7 +77,7 @@ async def _draw(target: Target, channels: Sequence[str], as_json: bool) -> None:
     from rich.live import Live
 
     from hub.cli.output import console
-    from hub.cli.view import Watched, render
+    from hub.cli.view import Screen, Watched
 
     watched = {channel: Watched(channel) for channel in channels}
     link: Link | None = None
@@ -91,7 +91,7 @@ async def _draw(target: Target, channels: Sequence[str], as_json: bool) -> None:
 
     async def refresh(live: Live) -> None:
         while True:
-            live.update(render(list(watched.values()), link), refresh=True)
+            live.update(Screen(list(watched.values()), link), refresh=True)
             await asyncio.sleep(REFRESH_SECONDS)
 
     with Live(console=console(), auto_refresh=False) as live:

@@ -1,13 +1,20 @@
-"""Channels as somebody watches them: each with its head line and its current state."""
+"""Channels as somebody watches them: each with its head line and its current state.
+
+What matters most is shown first, and what does not fit is left out whole: the last columns of a
+table, the oldest entries of a log. A number that is cut off would be a wrong number.
+"""
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.cells import cell_len
+from rich.columns import Columns
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -34,14 +41,16 @@ from hub.protocol.streams import Kind
 
 MOST_ROWS = 20
 ENTRIES = 8
-PAIRS_A_LINE = 4
+COLUMN_GAP = 2
 NOTE_SECONDS = 10.0
 """How long a recovery or a reset stays in the head line."""
 _FIRST = (
-    "asset_pair", "action", "side", "from_state", "to_state", "confidence", "size", "price",
-    "entry_price", "current_price", "reasoning", "reason",
+    "equity", "balance", "available", "exposure", "realized_pnl",
+    "asset_pair", "action", "side", "executed", "from_state", "to_state", "confidence", "size",
+    "price", "entry_price", "current_price", "unrealized_pnl", "unrealized_pnl_pct",
+    "reasoning", "reason",
 )  # fmt: skip
-"""What is shown first of an entry or a row, where it has it."""
+"""What is shown first of a value, an entry or a row, where it has it."""
 _PLAIN = frozenset(
     {"asset_pair", "action", "side", "from_state", "to_state", "reasoning", "reason"}
 )
@@ -80,11 +89,15 @@ class Watched:
             case StateChanged(state=state):
                 self._stale = state == "stale"
 
+    @property
+    def is_log(self) -> bool:
+        return isinstance(self._state, LogState)
+
     def _say(self, note: str, now: float) -> None:
         self._note, self._note_until = note, now + NOTE_SECONDS
 
-    def render(self, now: float) -> RenderableType:
-        """The channel as it stands at `now`."""
+    def render(self, now: float, entries: int = ENTRIES) -> RenderableType:
+        """The channel as it stands at `now`, with its newest `entries` where it is a log."""
         head = Text(self.channel, "bold")
         if self._position is not None:
             head.append(f"  #{self._position.seq}", "dim")
@@ -94,13 +107,33 @@ class Watched:
             head.append("  stale", "bold red")
         if now < self._note_until:
             head.append(f"  {self._note}", "yellow")
-        return Group(head, Padding(_state(self._state), (0, 0, 1, 2)))
+        return Group(head, Padding(_state(self._state, entries), (0, 0, 1, 2)))
 
 
-def render(watched: Sequence[Watched], link: Link | None) -> RenderableType:
-    """All channels, and the state of the connection below."""
-    now = time.time()
-    return Group(*(each.render(now) for each in watched), _link(link))
+class Screen:
+    """All channels, and the state of the connection below.
+
+    Where that is higher than the terminal, logs show fewer entries, so that the rest stays in
+    sight.
+    """
+
+    def __init__(self, watched: Sequence[Watched], link: Link | None) -> None:
+        self._watched = watched
+        self._link = link
+        self._now = time.time()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        whole = self._shown(ENTRIES)
+        lines = console.render_lines(whole, options, pad=False)
+        logs = sum(each.is_log for each in self._watched)
+        if not console.is_terminal or not logs or len(lines) <= console.height:
+            return [whole]
+        excess = len(lines) - console.height
+        return [self._shown(max(1, ENTRIES - math.ceil(excess / logs)))]
+
+    def _shown(self, entries: int) -> RenderableType:
+        each = (watched.render(self._now, entries) for watched in self._watched)
+        return Group(*each, _link(self._link))
 
 
 def _link(link: Link | None) -> Text:
@@ -112,45 +145,91 @@ def _link(link: Link | None) -> Text:
     return Text(printable(f"{link.url} is away: {link.reason} ({link.code}){wait}"), "yellow")
 
 
-def _state(state: State | None) -> RenderableType:
+def _state(state: State | None, entries: int) -> RenderableType:
     match state:
         case ValueState(value=dict() as fields):
-            return _pairs(fields)
+            return _fields(fields)
         case ValueState(value=value) if value is not None:
             return _shown("", value)
         case TableState(rows=rows) if rows:
-            return _rows(rows)
-        case LogState(entries=entries) if entries:
-            return _entries(list(entries)[-ENTRIES:])
+            return _Rows(rows)
+        case LogState(entries=known) if known:
+            return _entries(list(known)[-entries:])
     return Text("nothing yet", "dim")
 
 
-def _pairs(fields: dict[str, Any]) -> Table:
-    """A value's fields, some to a line."""
-    table = Table.grid(padding=(0, 3))
-    cells = [_named(name, value) for name, value in fields.items()]
-    for at in range(0, len(cells), PAIRS_A_LINE):
-        table.add_row(*cells[at : at + PAIRS_A_LINE])
-    return table
+def _fields(fields: dict[str, Any]) -> Columns:
+    """A value's fields, as many to a line as fit."""
+    flat = _flattened(fields)
+    return Columns([_named(name, flat[name]) for name in _ordered(flat)], padding=(0, 3))
 
 
-def _rows(rows: dict[str, Any]) -> Table:
-    """A table's rows, with a column for each field that any of them has."""
-    shown = list(rows.items())[:MOST_ROWS]
-    fields = [row for _, row in shown if isinstance(row, dict)]
-    columns = _ordered({name for row in fields for name in row if name != "id"})
-    table = Table("key", box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name in columns:
-        is_number = all(_is_number(row.get(name, "0")) for row in fields)
-        table.add_column(Text(_name(name)), justify="right" if is_number else "left")
-    for key, row in shown:
-        cells = row if isinstance(row, dict) else {}
-        table.add_row(
-            Text(printable(key)), *(_shown(name, cells.get(name, "")) for name in columns)
+def _flattened(fields: dict[str, Any], within: str = "") -> dict[str, Any]:
+    """Fields and fields of fields, each by its whole name, without those that say nothing."""
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            flat |= _flattened(value, f"{within}{name} ")
+        elif value is not None:
+            flat[within + name] = value
+    return flat
+
+
+class _Rows:
+    """A table's rows, with a column for each field that any of them has, as many as fit."""
+
+    def __init__(self, rows: dict[str, Any]) -> None:
+        shown = list(rows.items())[:MOST_ROWS]
+        self._more = len(rows) - len(shown)
+        fields = [row if isinstance(row, dict) else {} for _, row in shown]
+        names = _ordered({name for row in fields for name in row if name != "id"})
+        keys = _Column("key", [Text(printable(key)) for key, _ in shown], is_number=False)
+        columns = [
+            _Column(
+                _name(name),
+                [_shown(name, row.get(name, "")) for row in fields],
+                is_number=all(_is_number(row.get(name, "0")) for row in fields),
+            )
+            for name in names
+        ]
+        # Where a row says itself what it is, its key matters least.
+        self._columns = [*columns, keys] if "asset_pair" in names else [keys, *columns]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        chosen: list[_Column] = []
+        free = options.max_width
+        for column in self._columns:
+            if chosen and column.width > free:
+                break
+            chosen.append(column)
+            free -= column.width + COLUMN_GAP
+        table = Table(box=None, padding=(0, COLUMN_GAP, 0, 0), pad_edge=False, header_style="dim")
+        for column in chosen:
+            # What is left goes to headers that would take two lines.
+            more = min(max(0, len(column.name) - column.width), max(0, free + COLUMN_GAP))
+            free -= more
+            table.add_column(
+                Text(column.name),
+                justify="right" if column.is_number else "left",
+                width=min(column.width + more, options.max_width),
+            )
+        for row in zip(*(column.cells for column in chosen), strict=True):
+            table.add_row(*row)
+        yield table
+        if self._more:
+            yield Text(f"and {self._more} more", "dim")
+
+
+class _Column:
+    """A field of a table's rows; `width` is what its cells and each word of its name take."""
+
+    def __init__(self, name: str, cells: list[Text], *, is_number: bool) -> None:
+        self.name = name
+        self.cells = cells
+        self.is_number = is_number
+        self.width = max(
+            cell_len(text) for text in (*name.split(), *(each.plain for each in cells))
         )
-    if len(rows) > MOST_ROWS:
-        table.add_row(Text(f"and {len(rows) - MOST_ROWS} more", "dim"))
-    return table
 
 
 def _entries(entries: Sequence[Any]) -> Table:
@@ -169,10 +248,15 @@ def _summary(data: Any) -> Text:
     if not isinstance(data, dict):
         return _shown("", data)
     return Text("  ").join(
-        _shown(name, data[name]) if name in _PLAIN else _named(name, data[name])
-        for name in _ordered(data)
-        if _says_something(name, data[name])
+        _said(name, data[name]) for name in _ordered(data) if _says_something(name, data[name])
     )
+
+
+def _said(name: str, value: Any) -> Text:
+    """A field with its name, or what is understood without the other alone."""
+    if value is True:
+        return Text(_name(name))
+    return _shown(name, value) if name in _PLAIN else _named(name, value)
 
 
 def _says_something(name: str, value: Any) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from hub.cli.output import age
-from hub.cli.view import NOTE_SECONDS, Watched, render
+from hub.cli.view import NOTE_SECONDS, Screen, Watched
 from hub.client import (
     Cause,
     Frame,
@@ -40,12 +41,14 @@ def update(channel: str, seq: int, event: str, data: Any) -> Update:
     )
 
 
-def shown(channel: str, kind: Kind | None, *frames: Frame, after: float = 0.0) -> str:
+def shown(
+    channel: str, kind: Kind | None, *frames: Frame, after: float = 0.0, width: int = 120
+) -> str:
     """What a terminal without colours shows of a channel after these frames."""
     watched = Watched(channel)
     for frame in frames:
         watched.take(frame, kind, NOW)
-    console = Console(width=120, force_terminal=False)
+    console = Console(width=width, force_terminal=False)
     with console.capture() as capture:
         console.print(watched.render(NOW + after))
     return capture.get()
@@ -62,6 +65,14 @@ def test_a_value_is_shown_field_by_field() -> None:
     assert "equity 10001.50   mode paper" in text
 
 
+def test_a_value_within_a_value_is_shown_by_its_whole_name() -> None:
+    """Totals and components are read without braces; what says nothing is left out."""
+    status = {"state": "RUNNING", "totals": {"trades": 3, "last": None}}
+    text = shown("status", Kind.VALUE, snapshot("status", 1, status))
+    assert "state RUNNING   totals trades 3" in text
+    assert "last" not in text
+
+
 def test_a_table_has_a_column_a_field() -> None:
     """Rows come and go; times are short; what a row lacks is left empty."""
     rows = {
@@ -76,9 +87,40 @@ def test_a_table_has_a_column_a_field() -> None:
         update("positions", 2, "positions_update", patch),
     )
     lines = [line.split() for line in text.splitlines()]
-    assert lines[1] == ["key", "asset", "pair", "size", "opened", "at"]
-    assert lines[2] == ["a", "BTCUSD", "1.5", "01-02", "03:04:05"]
-    assert lines[3] == ["c", "SOLUSD", "3"]
+    assert lines[1] == ["asset", "pair", "size", "opened", "at", "key"]
+    assert lines[2] == ["BTCUSD", "1.5", "01-02", "03:04:05", "a"]
+    assert lines[3] == ["SOLUSD", "3", "c"]
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 79, 80, 100, 120])
+def test_a_narrow_terminal_shows_fewer_columns_and_no_cut_numbers(width: int) -> None:
+    """What matters most comes first; a column that does not fit is left out whole."""
+    row = {
+        "asset_pair": "BTCUSD", "current_price": "87535.50", "entry_price": "87537.20",
+        "margin_used": "490.20832", "opened_at": "2026-01-02T03:04:05Z", "side": "LONG",
+        "size": "0.028", "unrealized_pnl": "-0.0476", "unrealized_pnl_pct": "-0.00",
+    }  # fmt: skip
+    text = shown("p", Kind.TABLE, snapshot("p", 1, {"rows": {"desk-7-3": row}}), width=width)
+    cells = text.splitlines()[-2].split()
+    whole = ["BTCUSD", "LONG", "0.028", "87537.20", "87535.50", "-0.0476", "-0.00", "490.20832"]
+    whole += ["01-02", "03:04:05", "desk-7-3"]
+    assert cells == whole[: len(cells)]
+    assert len(cells) >= {20: 2, 40: 4, 60: 6, 120: 11}.get(width, 7)
+
+
+def test_a_low_terminal_shows_fewer_entries() -> None:
+    """The newest ones, so that all channels and the connection stay in sight."""
+    watched = [Watched("a"), Watched("b")]
+    entries = [{"seq": n, "event": f"e{n}", "ts": 1, "data": n} for n in range(1, 9)]
+    for each in watched:
+        each.take(snapshot(each.channel, 8, {"entries": entries}), Kind.LOG, NOW)
+    console = Console(width=80, height=14, force_terminal=True, color_system=None)
+    with console.capture() as capture:
+        console.print(Screen(watched, None))
+    lines = capture.get().splitlines()
+    assert len(lines) <= 14
+    assert lines[-1].startswith("connecting")
+    assert [sum(f"e{n} " in line for line in lines) for n in (4, 5, 8)] == [0, 2, 2]
 
 
 def test_a_long_table_is_cut_with_a_word() -> None:
@@ -163,7 +205,7 @@ def test_the_connection_is_below() -> None:
     ):
         console = Console(width=120, force_terminal=False)
         with console.capture() as capture:
-            console.print(render([Watched("c")], link))
+            console.print(Screen([Watched("c")], link))
         lines.append(capture.get().splitlines()[-1])
     assert lines == [
         "connecting ...",
