@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import msgspec
 
@@ -38,6 +39,11 @@ class PublishRequest(msgspec.Struct, frozen=True):
     key: str = ""
 
 
+_Waiting: TypeAlias = tuple[PublishRequest, asyncio.Future[Receipt]]
+
+_ENDED = "this hub publishes no more"
+
+
 class Ingest:
     """The queue to the broker. `run` is its one task."""
 
@@ -46,9 +52,8 @@ class Ingest:
         self._streams = streams
         self._metrics = metrics
         self._kinds: OrderedDict[str, Kind] = OrderedDict()
-        self._queue: asyncio.Queue[tuple[PublishRequest, asyncio.Future[Receipt]]] = asyncio.Queue(
-            MAX_WAITING
-        )
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(MAX_WAITING)
+        self._ended = False
 
     def submit(self, request: PublishRequest) -> asyncio.Future[Receipt]:
         """Publish as soon as the broker can take it.
@@ -57,6 +62,9 @@ class Ingest:
         BrokerUnavailableError, after which it may have happened: try again with the same id.
         """
         answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        if self._ended:
+            answer.set_exception(BrokerUnavailableError(_ENDED))
+            return answer
         try:
             self._queue.put_nowait((request, answer))
         except asyncio.QueueFull:
@@ -65,29 +73,36 @@ class Ingest:
         return answer
 
     async def run(self) -> None:
-        """Carry publishes to the broker until cancelled."""
-        while True:
-            batch = [await self._queue.get()]
-            while len(batch) < BATCH and not self._queue.empty():
+        """Carry publishes to the broker until cancelled. What is not answered by then never will
+        be, and is told so."""
+        batch: list[_Waiting] = []
+        try:
+            while True:
+                batch = [await self._queue.get()]
+                while len(batch) < BATCH and not self._queue.empty():
+                    batch.append(self._queue.get_nowait())
+                await self._store(batch)
+        finally:
+            self._ended = True
+            while not self._queue.empty():
                 batch.append(self._queue.get_nowait())
-            await self._store(batch)
+            self._refuse_all(batch, BrokerUnavailableError(_ENDED))
 
-    async def _store(self, batch: list[tuple[PublishRequest, asyncio.Future[Receipt]]]) -> None:
+    async def _store(self, batch: list[_Waiting]) -> None:
         publications: list[Publication] = []
         answers: list[asyncio.Future[Receipt]] = []
-        for request, answer in batch:
-            try:
-                publications.append(await self._read(request))
-                answers.append(answer)
-            except (ProtocolError, BrokerUnavailableError) as error:
-                self._refuse(answer, error)
-        if not publications:
-            return
         try:
-            receipts = await self._broker.store(publications)
+            for request, answer in batch:
+                try:
+                    publications.append(await self._read(request))
+                    answers.append(answer)
+                except ProtocolError as error:
+                    self._refuse(answer, error)
+            receipts = await self._broker.store(publications) if publications else []
         except BrokerUnavailableError as error:
-            for answer in answers:
-                self._refuse(answer, error)
+            # All of them at once: to wait for the broker on behalf of each would take a deadline
+            # each.
+            self._refuse_all(batch, error)
             return
         for answer, receipt in zip(answers, receipts, strict=True):
             if isinstance(receipt, Exception):
@@ -117,10 +132,14 @@ class Ingest:
                 self._kinds.popitem(last=False)
         return kind
 
+    def _refuse_all(self, batch: list[_Waiting], error: BrokerUnavailableError) -> None:
+        for _, answer in batch:
+            self._refuse(answer, error)
+
     def _refuse(self, answer: asyncio.Future[Receipt], error: Exception) -> None:
-        self._metrics.publishes_refused += 1
         if isinstance(error, ProtocolError) and error.code is codes.KIND_MISMATCH:
             # The channel was lost and began anew as another kind.
             self._kinds.clear()
         if not answer.done():
+            self._metrics.publishes_refused += 1
             answer.set_exception(error)

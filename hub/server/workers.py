@@ -60,11 +60,16 @@ class _Supervisor:
         return 1 if self._early_deaths >= MAX_EARLY_DEATHS else 0
 
     def _start(self, *, announce: bool = False) -> None:
+        if self._ending:
+            return
         # A daemon is ended by multiprocessing when this process ends in order.
         args = (self._settings, announce)
         worker = self._context.Process(target=_work, args=args, daemon=True)
         worker.start()
         self._workers[worker] = time.monotonic()
+        if self._ending:
+            # The signal came between the two, and went past this one.
+            worker.terminate()
 
     def _end(self, sig: int, frame: FrameType | None) -> None:
         self._ending = True
