@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 OPEN_SECONDS = 10.0
 """How long the first subscriber of a channel waits for a broker that is away."""
 BRIDGES = 16
-"""Readings for returning clients at the same time; the others wait their turn."""
+"""Channels that are read for returning clients at the same time; the others wait their turn."""
 
 
 class Feeds:
@@ -66,7 +66,7 @@ class Feeds:
         self._keepers: dict[str, FeedKeeper] = {}
         self._keeping: dict[str, asyncio.Task[None]] = {}
         self._bridges = asyncio.Semaphore(BRIDGES)
-        self._bridging: dict[tuple[Session, str], Follow] = {}
+        self._returning: dict[str, dict[Session, Follow]] = {}
 
     async def connect(self) -> None:
         """Begin to reach the broker."""
@@ -92,38 +92,59 @@ class Feeds:
     def _join(self, session: Session, audience: Audience, subscribe: Follow) -> None:
         if session.join(audience, subscribe.id, subscribe.params, self._clock()):
             return
-        # The newest subscribe of a session to a channel counts; one task sees to it, however
-        # often it is replaced.
-        wanted = (session, audience.channel)
-        is_first = wanted not in self._bridging
-        self._bridging[wanted] = subscribe
-        if is_first:
-            self._tasks.start(self._bridge(*wanted), f"bridge {audience.channel}")
+        # The newest subscribe of a session to a channel counts, however often it is replaced.
+        channel = audience.channel
+        returning = self._returning.get(channel)
+        if returning is not None:
+            returning[session] = subscribe
+        else:
+            self._returning[channel] = {session: subscribe}
+            self._tasks.start(self._bridge(channel), f"bridge {channel}")
 
-    async def _bridge(self, session: Session, channel: str) -> None:
-        """Catch a client up that was away longer than the feed remembers."""
-        wanted, keep = (session, channel), stream_options(channel, self._streams).keep
-        subscribe: Follow | None = None
+    async def _bridge(self, channel: str) -> None:
+        """Catch up the clients that were away longer than the feed remembers.
+
+        One reading serves all who wait: after an outage, or the death of another hub, they come at
+        the same moment, and a reading each would take longer than the broker is waited for. Who
+        comes meanwhile is served by the next.
+        """
+        try:
+            while returning := self._returning[channel]:
+                self._returning[channel] = {}
+                await self._catch_up(channel, returning)
+        finally:
+            del self._returning[channel]
+
+    async def _catch_up(self, channel: str, returning: dict[Session, Follow]) -> None:
+        wanted = {
+            session: (subscribe, since.seq)
+            for session, subscribe in returning.items()
+            if session.awaits(subscribe.id, channel)
+            and (since := subscribe.params.since) is not None
+        }
+        if not wanted:
+            return
+        oldest = min(seq for _, seq in wanted.values())
+        # What is kept beyond `keep`, because streams are trimmed by nodes, must come too: the
+        # proof ends at the head.
+        limit = 2 * stream_options(channel, self._streams).keep
         try:
             async with self._bridges:
-                while subscribe is not self._bridging[wanted]:
-                    subscribe = self._bridging[wanted]
-                    if not session.awaits(subscribe.id, channel):
-                        return
-                    since = subscribe.params.since
-                    assert since is not None, "without it the feed has the answer"
-                    reading = await self._broker.read(channel, since.seq, keep, state=False)
+                reading = await self._broker.read(channel, oldest, limit, state=False)
         except BrokerUnavailableError as error:
-            id, now = self._bridging[wanted].id, self._clock()
-            session.fail_subscribe(id, channel, codes.UNAVAILABLE, str(error), now)
+            for session, (subscribe, _) in wanted.items():
+                session.fail_subscribe(
+                    subscribe.id, channel, codes.UNAVAILABLE, str(error), self._clock()
+                )
             return
-        finally:
-            del self._bridging[wanted]
-        audience = self.registry.get(channel)
-        if audience is None:
-            self.follow(session, subscribe)
-        else:
-            session.join(audience, *subscribe, self._clock(), reading)
+        for session, (subscribe, _) in wanted.items():
+            audience = self.registry.get(channel)
+            if audience is None:
+                self.follow(session, subscribe)
+            else:
+                session.join(audience, *subscribe, self._clock(), reading)
+            # Each takes a while to prove and to send; let the others' frames through.
+            await asyncio.sleep(0)
 
     # Keepers
 

@@ -98,6 +98,36 @@ async def test_a_resume_while_the_broker_is_away(make_hub: MakeHub) -> None:
         assert await client.is_quiet()
 
 
+async def test_many_who_return_at_once_share_a_reading(make_hub: MakeHub) -> None:
+    """However many were away longer than the feed remembers, the broker is read once for all who
+    wait; each gets exactly what it missed. A reading each took so long after an outage that it was
+    given up, asked for again, and never done."""
+    broker = HeldBroker()
+    live = await make_hub(broker)
+    receipts = await store(broker, *(entry(n, b"1") for n in range(1, 400)))
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(welcomed(live.url, token())) for _ in range(20)]
+        await clients[0].subscribe("decisions")
+        reads = broker.reads
+        broker.reading.clear()
+        for seq, client in enumerate(clients, start=1):
+            at = receipts[seq - 1].position
+            since = {"epoch": at.epoch, "seq": seq, "tag": at.tag}
+            await client.command("subscribe", channel="decisions", since=since)
+            # The first is being read for before the others come, so that they share the next.
+            await eventually(lambda: broker.reads > reads, "the channel is being read")
+        for client in clients[1:]:
+            assert await client.is_quiet()
+        broker.reading.set()
+        for seq, client in enumerate(clients, start=1):
+            heard = await client.until(lambda frame: frame.get("seq") == 399 and "ts" in frame)
+            replies = [frame["result"] for frame in heard if frame.get("result")]
+            assert [reply["recovered"] for reply in replies] == [True]
+            missed = [frame["seq"] for frame in heard if frame.get("type") == "update"]
+            assert missed == list(range(seq + 1, 400))
+        assert broker.reads == reads + 2
+
+
 async def test_a_hub_without_its_redis(make_hub: MakeHub) -> None:
     """A hub starts and answers though nothing listens at its address."""
     live = await make_hub(redis_url="unix:///nonexistent/tapecast.sock")
