@@ -14,6 +14,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from hub.server.settings import Settings
 
+_HEAD_END = b"\r\n\r\n"
+
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"content-type: text/plain; charset=utf-8\r\ncontent-length: 32\r\nconnection: close\r\n\r\n"
@@ -34,6 +36,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     _head_bytes = 0
     _deadline: asyncio.TimerHandle | None = None
+    _refused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
@@ -44,12 +47,20 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._deadline is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > self.settings.header_bytes and b"\r\n\r\n" not in data:
-                self._refuse(_TOO_LARGE)
-                return
+        if self._refused:
+            return
+        deadline, most = self._deadline, self.settings.header_bytes
+        # Where the end is not in sight, -1, what was counted before is within the bound.
+        if deadline is not None and self._head_bytes + data.find(_HEAD_END) > most:
+            self._refuse(_TOO_LARGE)
+            return
         super().data_received(data)
+        if deadline is None:
+            self._await_next_head()
+        elif self._deadline is deadline:
+            self._head_bytes += len(data)
+            if self._head_bytes > most:
+                self._refuse(_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -65,6 +76,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         seconds = self.settings.handshake_seconds
         self._deadline = self.loop.call_later(seconds, self._refuse, _TOO_SLOW)
 
+    def _await_next_head(self) -> None:
+        # Any byte ends uvicorn's wait for the next request, but an empty line begins none.
+        is_between = self.cycle is not None and self.cycle.response_complete
+        if is_between and self._deadline is None and self.transport.get_protocol() is self:
+            self._await_head()
+
     def _stop_waiting(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
@@ -72,9 +89,18 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _refuse(self, answer: bytes) -> None:
         self._stop_waiting()
-        if not self.transport.is_closing():
-            self.transport.write(answer)
-            self.transport.close()
+        transport = self.transport
+        if transport.is_closing():
+            return
+        self._refused = True
+        transport.write(answer)
+        if transport.can_write_eof():
+            # To close where bytes are on their way would reset the connection, and the answer
+            # could be lost: they are thrown away, for a while.
+            transport.write_eof()
+            self._deadline = self.loop.call_later(self.settings.handshake_seconds, transport.abort)
+        else:
+            transport.close()
 
 
 def bounded(settings: Settings) -> type[BoundedHttpProtocol]:
