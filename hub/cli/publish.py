@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 64 * 1024
 
 
+class InputError(Exception):
+    """Standard input can't be read; the text says why."""
+
+
 @click.command(short_help="Publish by hand or through a pipe.")
 @click.argument("channel", type=CHANNEL)
 @click.argument("event", type=EVENT)
@@ -66,7 +70,11 @@ def publish(
 
     if redis and url:
         raise click.UsageError("expected --redis or --url, got both: leave one out.")
-    if data != "-":
+    if data == "-":
+        # Python's word for a closed one; its number may be a socket's by now.
+        if sys.stdin is None:
+            raise click.UsageError("expected values on standard input, and it is closed.")
+    else:
         try:
             canonical(data)
         except PayloadError as error:
@@ -77,9 +85,9 @@ def publish(
     try:
         asyncio.run(_publish(way, data, printer))
     except NoAnswer as error:
-        raise click.ClickException(
-            f"{error}. What was sent last may have been published all the same."
-        ) from None
+        raise click.ClickException(str(error)) from None
+    except InputError as error:
+        raise click.ClickException(f"standard input can't be read: {error}") from None
     sys.exit(1 if printer.denied else 0)
 
 
@@ -123,7 +131,10 @@ class _Printer:
 
 
 async def _lines() -> AsyncIterator[list[tuple[int, bytes]]]:
-    """The lines of standard input with their numbers, as many at a time as are there."""
+    """The lines of standard input with their numbers, as many at a time as are there.
+
+    Of a line beyond all bounds comes only so much that it is refused for its length.
+    """
     from hub.protocol.payload import MAX_DATA_BYTES
 
     number = 0
@@ -134,10 +145,7 @@ async def _lines() -> AsyncIterator[list[tuple[int, bytes]]]:
         number += len(whole)
         if found := [(at, line) for at, line in numbered if line.strip()]:
             yield found
-        if len(rest) > 2 * MAX_DATA_BYTES:
-            raise click.ClickException(
-                f"line {number + 1}: expected a line of at most {MAX_DATA_BYTES} bytes"
-            )
+        rest = rest[: MAX_DATA_BYTES + 1]
     if rest.strip():
         yield [(number + 1, rest)]
 
@@ -151,12 +159,22 @@ async def _read() -> bytes:
     loop = asyncio.get_running_loop()
     future: asyncio.Future[bytes] = loop.create_future()
 
-    def deliver(chunk: bytes) -> None:
-        if not future.cancelled():
+    def deliver(chunk: bytes, error: InputError | None) -> None:
+        if future.cancelled():
+            return
+        if error is None:
             future.set_result(chunk)
+        else:
+            future.set_exception(error)
 
     def read() -> None:
-        loop.call_soon_threadsafe(deliver, os.read(sys.stdin.fileno(), CHUNK_BYTES))
+        chunk = b""
+        failure: InputError | None = None
+        try:
+            chunk = os.read(sys.stdin.fileno(), CHUNK_BYTES)
+        except OSError as error:
+            failure = InputError(error.strerror)
+        loop.call_soon_threadsafe(deliver, chunk, failure)
 
     threading.Thread(target=read, daemon=True).start()
     return await future

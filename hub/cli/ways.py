@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 import click
 import msgspec
+from redis.exceptions import AuthenticationError
 
 from hub.broker.base import BrokerUnavailableError
 from hub.broker.redis import RedisBroker
@@ -49,8 +50,12 @@ Way: TypeAlias = Callable[[Sequence[bytes]], Awaitable[list[Answer]]]
 """Publishes JSON values in order, and answers each."""
 
 
+_WHICH_REDIS = "--redis or TAPECAST_REDIS_URL says which Redis to use."
+_UNCERTAIN = "What was sent last may have been published all the same."
+
+
 class NoAnswer(Exception):
-    """Nobody answered in time; what was sent may have been published."""
+    """Nobody answered in time; the text says who, and what that leaves open."""
 
 
 @asynccontextmanager
@@ -64,13 +69,21 @@ async def to_redis(settings: Settings, channel: str, event: str) -> AsyncIterato
 
     async def store(publications: Sequence[Publication]) -> list[Receipt | Exception]:
         give_up_at = time.monotonic() + ANSWER_SECONDS
+        told = False
         while True:
             try:
                 return await broker.store(publications)
             except BrokerUnavailableError as error:
-                # Sent again with the same ids: what was published is answered, not repeated.
+                why = str(error).rstrip(".")
+                # No time cures a wrong password.
+                if isinstance(error.__cause__, AuthenticationError):
+                    raise NoAnswer(f"{why}. {_WHICH_REDIS}") from None
                 if time.monotonic() >= give_up_at:
-                    raise NoAnswer(str(error)) from None
+                    raise NoAnswer(f"{why}. {_WHICH_REDIS} {_UNCERTAIN}") from None
+                if not told:
+                    click.echo(f"{why}. Trying for {ANSWER_SECONDS:g} s ...", err=True)
+                    told = True
+                # Sent again with the same ids: what was published is answered, not repeated.
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def send(values: Sequence[bytes]) -> list[Answer]:
@@ -124,7 +137,10 @@ async def through_hub(url: str, channel: str, event: str) -> AsyncIterator[Way]:
         except Refused as error:
             return Denied(str(error))
         except TimeoutError:
-            raise NoAnswer(f"expected an answer of {url} in {ANSWER_SECONDS:g} s") from None
+            raise NoAnswer(
+                f"expected an answer of {url} in {ANSWER_SECONDS:g} s, got none. Is a hub running "
+                f"there? {_UNCERTAIN}"
+            ) from None
         return Accepted(published.position, published.unchanged)
 
     async def send(values: Sequence[bytes]) -> list[Answer]:

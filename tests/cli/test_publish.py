@@ -90,11 +90,32 @@ def test_a_refused_line_is_named_and_the_others_go_on(valkey: Valkey) -> None:
     assert [entry["data"] for entry in entries(valkey, "decisions")] == [{"n": 1}, {"n": 2}]
 
 
-def test_an_endless_line_is_refused(valkey: Valkey) -> None:
-    """A pipe without line ends does not fill the memory."""
-    done = publish(environ(valkey), "decisions", "decision_made", "-", given=b"[" * 2_000_000)
+def test_an_endless_line_is_refused_and_the_others_go_on(valkey: Valkey) -> None:
+    """It does not fill the memory, and no longer ends the pipe."""
+    given = b'{"n": 1}\n' + b"[" * 2_000_000 + b'\n{"n": 2}\n'
+    done = publish(environ(valkey), "decisions", "decision_made", "-", given=given)
     assert done.returncode == 1
-    assert "line 1: expected a line of at most" in done.stderr
+    assert "line 2: expected at most" in done.stderr
+    assert [entry["data"] for entry in entries(valkey, "decisions")] == [{"n": 1}, {"n": 2}]
+
+
+@pytest.mark.parametrize(
+    ("redirection", "status", "said"),
+    [
+        ("<&-", 2, "expected values on standard input, and it is closed"),
+        ("0>/dev/null", 1, "standard input can't be read: Bad file descriptor"),
+    ],
+)
+def test_no_standard_input_ends_it(
+    valkey: Valkey, redirection: str, status: int, said: str
+) -> None:
+    """One that is closed or can't be read was once waited for without an end."""
+    command = f"{sys.executable} -m hub.cli publish alerts e - {redirection}"
+    done = subprocess.run(
+        ["sh", "-c", command], env=environ(valkey), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == status
+    assert said in done.stderr
 
 
 def test_a_line_is_published_when_it_comes(valkey: Valkey) -> None:
@@ -176,3 +197,13 @@ def test_a_redis_that_is_gone_is_a_failure(valkey: Valkey, monkeypatch: pytest.M
     done = subprocess.run(command, env=environ(valkey), capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "may have been published all the same" in done.stderr
+
+
+def test_a_password_that_is_missing_is_a_failure_at_once(valkey: Valkey) -> None:
+    """It is not tried for a while: no time cures it."""
+    with redis.Redis.from_url(valkey.url) as link:
+        link.config_set("requirepass", "secret")
+    done = publish(environ(valkey), "alerts", "e", "1")
+    assert done.returncode == 1
+    assert "uthentication required. --redis or TAPECAST_REDIS_URL says" in done.stderr
+    assert "Trying" not in done.stderr
