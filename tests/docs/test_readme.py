@@ -36,8 +36,8 @@ PRODUCER, SUBSCRIBER, EMBEDDING = blocks(README, "python")
 [STREAMS] = blocks(README, "toml")
 
 DEADLINE_SECONDS = 30.0
-WAIT = "until tapecast channels >/dev/null 2>&1; do :; done"
-"""What somebody who types does by himself: the hub is there when the next command comes."""
+WAIT = "until tapecast channels >/dev/null 2>&1; do kill -0 $!; done"
+"""The hub is there when the next command comes, as it is for somebody who types; or it ended."""
 
 REDIS_CLI_STAND_IN = """\
 #!{python}
@@ -239,13 +239,15 @@ async def test_embedding(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> Non
         serving = asyncio.create_task(server.serve(sockets=[sock]))
         await eventually(lambda: server.started, "a server that listens")
         url = f"http://127.0.0.1:{sock.getsockname()[1]}/live"
-        async with asyncio.timeout(DEADLINE_SECONDS), Client(url, token()) as client:
-            published = await client.publish("status", "status", {"state": "RUNNING"})
-            snapshot = await anext(client.subscribe("status"))
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS), Client(url, token()) as client:
+                published = await client.publish("status", "status", {"state": "RUNNING"})
+                snapshot = await anext(client.subscribe("status"))
             assert isinstance(snapshot, Snapshot)
             assert snapshot.position == published.position
-        server.should_exit = True
-        await serving
+        finally:
+            server.should_exit = True
+            await serving
 
 
 def test_the_folders_are_there() -> None:
