@@ -7,6 +7,8 @@ when it runs, so that `tapecast --help` stays quick.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 import click
@@ -73,3 +75,15 @@ def main() -> None:
       tapecast token ann --read '*'        a token for a dashboard
       tapecast tail portfolio positions    watch channels in the terminal
     """
+    _check_environment(os.environ)
+
+
+def _check_environment(environ: Mapping[str, str]) -> None:
+    """Refuse a misspelled setting, whichever command it was meant for; click.UsageError."""
+    if any(name.startswith("TAPECAST_") for name in environ):
+        from hub.server.settings import SettingsError, check_names
+
+        try:
+            check_names(environ)
+        except SettingsError as error:
+            raise click.UsageError(str(error)) from None

@@ -117,8 +117,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         size = len(self.jwt_secret.encode())
         if self.jwt_secret and size < MIN_SECRET_BYTES:
             raise ValueError(f"jwt_secret: expected at least {MIN_SECRET_BYTES} bytes, got {size}")
-        if urlsplit(self.redis_url).scheme not in ("redis", "rediss", "unix"):
-            raise ValueError("redis_url: expected redis://, rediss:// or unix://")
+        _check_redis_url(self.redis_url)
         for origin in self.allowed_origins:
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"allowed_origins: expected 'https://host[:port]', got {origin!r}")
@@ -142,6 +141,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __repr__(self) -> str:
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+
+def _check_redis_url(url: str) -> None:
+    # What was got may hold a password, so not all of it is repeated.
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("redis", "rediss", "unix") and parts.port != 0
+    except ValueError as error:
+        raise ValueError(f"redis_url: {error}") from None
+    if not known:
+        got = f"{parts.scheme}:" if parts.scheme else "no scheme"
+        raise ValueError(
+            f"redis_url: expected redis://HOST:PORT/0, rediss:// or unix:///PATH, got {got}"
+        )
 
 
 def without_password(url: str) -> str:
@@ -205,16 +218,20 @@ def config_text(environ: Mapping[str, str], option: str | Path | None = None) ->
         raise SettingsError(f"cannot read the settings file {path}: {error}") from None
 
 
-def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    known = {**FROM_ENVIRONMENT, **dict.fromkeys(OTHER_NAMES)}
-    values: dict[str, Any] = {}
-    for name, text in environ.items():
-        if not name.startswith(PREFIX):
-            continue
-        if name not in known:
+def check_names(environ: Mapping[str, str]) -> None:
+    """Refuse names in the environment that nobody knows, also those of clients; SettingsError."""
+    known = FROM_ENVIRONMENT.keys() | OTHER_NAMES.keys()
+    for name in environ:
+        if name.startswith(PREFIX) and name not in known:
             raise SettingsError(_unknown("setting in the environment", name, known))
-        setting = known[name]
-        if setting is None or not text:
+
+
+def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    check_names(environ)
+    values: dict[str, Any] = {}
+    for name, setting in FROM_ENVIRONMENT.items():
+        text = environ.get(name)
+        if not text:
             continue
         given: Any = text
         if setting == "allowed_origins":

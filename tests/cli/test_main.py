@@ -66,15 +66,28 @@ def test_an_unknown_command_is_wrong_use() -> None:
     assert "serve" in failed.output
 
 
+@pytest.mark.parametrize("arguments", [["tail", "decisions"], ["produce", "paper"], ["channels"]])
+def test_a_misspelled_setting_is_wrong_use_for_every_command(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    """Clients and producers once went on without the setting that was meant."""
+    monkeypatch.setenv("TAPECAST_TOKN", "secret")
+    failed = CliRunner().invoke(hub.cli.main, arguments)
+    assert failed.exit_code == 2
+    assert "unknown setting in the environment: TAPECAST_TOKN" in failed.output
+    assert "Did you mean TAPECAST_TOKEN?" in failed.output
+    assert "secret" not in failed.output
+
+
 def test_the_version_is_told() -> None:
     """`tapecast --version` is what a bug report begins with."""
     assert hub.__version__ in CliRunner().invoke(hub.cli.main, ["--version"]).output
 
 
-def test_the_hubs_own_commands_load_nothing_heavy() -> None:
+def test_the_commands_load_nothing_heavy() -> None:
     """`tapecast --help`, which loads each command, stays quick: no server, no Redis, no tables."""
     code = "import sys, hub.cli\nfor entry in hub.cli.entry_points(group=hub.cli.COMMANDS):\n"
-    code += "    entry.value.startswith('hub.') and entry.load()\nprint(*sys.modules)"
+    code += "    entry.load()\nprint(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     loaded = set(shown.stdout.splitlines()[-1].split())
     heavy = {"jwt", "redis", "rich", "starlette", "uvicorn", "watchfiles", "websockets"}
