@@ -1,7 +1,8 @@
 """`tapecast produce SOURCE`: run a source until Ctrl-C or SIGTERM.
 
 Sources are found by the entry point group `tapecast.sources`; each is a sub-command with the
-source's own options and those that all have.
+source's own options and those that all have. What publishes is imported when it runs, so that
+`tapecast --help`, which loads this module, stays quick.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections import Counter
 from importlib.metadata import entry_points
 from inspect import cleandoc
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
@@ -24,10 +25,10 @@ from hub.protocol.channels import check_channel
 from hub.protocol.errors import ChannelNameError
 from hub.protocol.publication import Receipt
 from producers.errors import ProducerError
-from producers.publisher import Publisher
 from producers.settings import BadSettings, Settings, read_settings
 from producers.sources.base import (
     ENTRY_POINT_GROUP,
+    TIMEOUT_SECONDS,
     Decided,
     FollowingSource,
     PollingSource,
@@ -35,7 +36,10 @@ from producers.sources.base import (
     Reading,
     Trouble,
 )
-from producers.worker import TIMEOUT_SECONDS, Outcome, Worker, is_news, publish_once
+
+if TYPE_CHECKING:
+    from producers.publisher import Publisher
+    from producers.worker import Outcome
 
 _COMMON = (
     click.Option(
@@ -114,6 +118,8 @@ def _command(name: str, source: type[PollingSource | FollowingSource]) -> click.
 def _produce(
     name: str, source: type[PollingSource | FollowingSource], options: dict[str, Any]
 ) -> None:
+    from producers.publisher import Publisher
+
     logging.basicConfig(
         level=logging.WARNING if options["quiet"] else logging.INFO,
         format="%(levelname)s %(message)s",
@@ -147,6 +153,8 @@ async def _run(
     progress: Progress,
     limits: dict[str, Any],
 ) -> None:
+    from producers.worker import Worker
+
     async with publisher:
         worker = Worker(source, publisher, report=progress.report, **limits)
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -156,6 +164,8 @@ async def _run(
 
 
 async def _once(source: FollowingSource, publisher: Publisher, progress: Progress) -> None:
+    from producers.worker import publish_once
+
     async with publisher:
         # Somebody waits for the end of this, so it doesn't wait for Redis.
         await publisher.ping()
@@ -178,6 +188,8 @@ class Progress:
 
     def report(self, reading: Reading, outcome: Outcome) -> None:
         """Told by the worker of every reading; what was refused is logged by it."""
+        from producers.worker import is_news
+
         match reading, outcome:
             case Trouble(title=title, detail=detail), _:
                 click.echo(f"{title}: {detail}", err=True)

@@ -32,6 +32,7 @@ from producers.events import Alert, Component, Health, HealthState, Severity
 from producers.publisher import Publisher
 from producers.sender import Answer
 from producers.sources.base import (
+    TIMEOUT_SECONDS,
     Decided,
     FollowingSource,
     Happened,
@@ -48,7 +49,6 @@ Outcome: TypeAlias = Answer | ProducerError
 Report: TypeAlias = Callable[[Reading, Outcome], None]
 """Told of every reading and what became of its publish."""
 
-TIMEOUT_SECONDS: Final = 3.0
 RENEWAL_SECONDS: Final = 2.0
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 30.0

@@ -25,6 +25,8 @@ from producers.events import AgentStatus, Decision, Event, Health, Payload, Port
 from producers.events import TradingPosition as Row
 
 ENTRY_POINT_GROUP = "tapecast.sources"
+TIMEOUT_SECONDS = 3.0
+"""How long one call of a polling source may take, where nobody says otherwise."""
 
 
 class State(msgspec.Struct, frozen=True):
