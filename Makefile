@@ -12,7 +12,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 BENCHMARKS := connections
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format exact bench lock clean
+.PHONY: help demo test check format exact mutants bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ format: .venv/.dev ## Rewrite the code as `check` wants it
 
 exact: .venv/.dev ## The tests of exact delivery at full size: minutes, with Valkey killed and frozen
 	@$(BIN)/pytest -m exact --full-size --timeout 900 $(ARGS)
+
+mutants: .venv/.dev ## Break the core in every known way, and show which check notices
+	@$(BIN)/python -m tests.mutants
 
 bench: .venv/.dev ## Run the benchmarks, one JSON line each
 	@set -e; for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name $(ARGS); done

@@ -3,8 +3,8 @@
 Rules:
 1. While the transport takes bytes and nothing waits, a frame goes straight to it.
 2. Else frames wait here in order, bounded in bytes, frames and age. A frame that would overflow is
-   not taken, nor is any after it, and the connection is too slow: it is closed, and its client
-   resumes.
+   not taken, and nothing is written any more: the connection is too slow, it is closed, and its
+   client resumes.
 3. Values and tables never wait as frames: the outbox holds the subscriptions that are behind, and
    each is brought to the newest state by one frame when there is room.
 4. The answers to subscribes have a bound of their own. Within the other one, a client that was
@@ -84,14 +84,14 @@ class Outbox:
         waiting = self._waiting
         if waiting is None:
             waiting = self._waiting = deque()
-        self.overflowed = (
-            self.overflowed
-            or self._bytes + len(frame) > limits.outbox_bytes + self._answer_bytes
+        if (
+            self._bytes + len(frame) > limits.outbox_bytes + self._answer_bytes
             or len(waiting) >= limits.outbox_frames + self._answer_frames
-        )
-        if not self.overflowed:
-            waiting.append((frame, now))
-            self._bytes += len(frame)
+        ):
+            self.overflowed = True
+            return
+        waiting.append((frame, now))
+        self._bytes += len(frame)
 
     def has_room_for(self, answer: Sequence[Frame]) -> bool:
         """Whether an answer to a subscribe is within the bound for answers."""
@@ -126,6 +126,7 @@ class Outbox:
         """The transport has room again: send what waits, then bring what is behind to the head."""
         self._paused_at = None
         if self.overflowed:
+            # Whatever was sent after the frame that was not taken would hide a hole.
             return
         waiting = self._waiting
         if waiting is not None:

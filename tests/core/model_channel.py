@@ -30,6 +30,7 @@ class ModelChannel:
         self.lease_ms = 0
         self.lease_left_ms: int | None = None
         self._epochs = 0
+        self._published = 0
         self._named = False
         # The state after each number of entries: a value's data in "", a table's rows by key.
         self._states: list[dict[str, bytes]] = [{}]
@@ -71,10 +72,10 @@ class ModelChannel:
 
     def _publish(self, data: bytes, state: dict[str, bytes]) -> Envelope:
         self._named = True
-        seq = len(self.history) + 1
-        entry = encode_envelope(
-            self.name, f"event_{seq}", self.head or self.start, 1_000 + seq, data
-        )
+        # No two publishes are equal, so that a fork shows.
+        self._published = n = self._published + 1
+        prev = self.head or self.start
+        entry = encode_envelope(self.name, f"event_{n}", prev, 1_000 + n, data)
         self.history.append(entry)
         self._states.append(state)
         return entry

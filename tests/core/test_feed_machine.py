@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeAlias
+from unittest import mock
 
-import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -22,27 +22,32 @@ HISTORY = 3
 DATA = st.sampled_from((b"1", b'"2.50"', b'{"pnl":"-3"}', b"null", *NOT_FOR_SCREENS))
 ROWS = st.dictionaries(st.sampled_from("abc"), DATA, max_size=3)
 KEYS = st.sets(st.sampled_from("abc"), max_size=2)
+# What is put into a value or a log, or the rows that are set and deleted.
+CHANGE = st.tuples(DATA, ROWS, KEYS)
+Change: TypeAlias = tuple[bytes, dict[str, bytes], set[str]]
 
 
 class FeedMachine(RuleBasedStateMachine):
     """The feed, driven as its keeper does, and a follower that sees what subscribers are sent."""
 
-    @initialize(kind=st.sampled_from(Kind))
-    def open(self, kind: Kind) -> None:
+    @initialize(kind=st.sampled_from(Kind), faulty=st.booleans())
+    def open(self, kind: Kind, faulty: bool) -> None:
+        self.faulty = faulty
         self.channel = ModelChannel(kind)
         self.feed = Feed(self.channel.name, Stream(kind, history=HISTORY))
         self.in_flight: list[Envelope] = []
         self.published: list[Envelope] = []
         self.reading: ChannelReading | None = None
         # Whether something happened that the feed can't know of until somebody compares heads.
-        self.unheard = True
+        self.unheard = False
         self.follower: Any = None
         self.at = NOWHERE
 
     # Producers
 
-    @rule(data=DATA, upsert=ROWS, delete=KEYS)
-    def publish(self, data: bytes, upsert: dict[str, bytes], delete: set[str]) -> None:
+    @rule(change=CHANGE)
+    def publish(self, change: Change) -> None:
+        data, upsert, delete = change
         if self.channel.kind is Kind.TABLE:
             self._sent(self.channel.patch(upsert, tuple(sorted(delete - upsert.keys()))))
         else:
@@ -55,6 +60,7 @@ class FeedMachine(RuleBasedStateMachine):
         else:
             self._sent(self.channel.put(data))
 
+    @precondition(lambda self: self.faulty)
     @rule()
     def touch(self) -> None:
         self.channel.touch()
@@ -66,15 +72,28 @@ class FeedMachine(RuleBasedStateMachine):
 
     # Brokers
 
+    @precondition(lambda self: self.faulty)
     @rule()
     def lose_history(self) -> None:
         self.channel.lose()
         self.unheard = True
 
+    @precondition(lambda self: self.faulty)
     @rule(count=st.integers(1, 3))
     def roll_back(self, count: int) -> None:
         self.channel.roll_back(count)
         self.unheard = True
+
+    @precondition(lambda self: self.faulty)
+    @rule(count=st.integers(1, 2), change=CHANGE)
+    def fork(self, count: int, change: Change) -> None:
+        """Pub/sub delivers of the new history what has the seq that the feed waits for."""
+        self.channel.roll_back(count)
+        for _ in range(count + 1):
+            self.publish(change)
+            self.unheard = True
+        self._receive(self.in_flight.pop())
+        self.in_flight.clear()
 
     @rule(keep=st.integers(0, 4))
     def trim(self, keep: int) -> None:
@@ -89,18 +108,18 @@ class FeedMachine(RuleBasedStateMachine):
             self._receive(entry)
         del self.in_flight[:count]
 
-    @precondition(lambda self: len(self.in_flight) > 1)
+    @precondition(lambda self: self.faulty and len(self.in_flight) > 1)
     @rule(data=st.data())
     def deliver_out_of_order(self, data: st.DataObject) -> None:
         self._receive(self.in_flight.pop(data.draw(st.integers(1, len(self.in_flight) - 1))))
 
-    @precondition(lambda self: self.in_flight)
+    @precondition(lambda self: self.faulty and self.in_flight)
     @rule()
     def drop(self) -> None:
         del self.in_flight[0]
         self.unheard = True
 
-    @precondition(lambda self: self.published)
+    @precondition(lambda self: self.faulty and self.published)
     @rule(data=st.data())
     def deliver_again(self, data: st.DataObject) -> None:
         self._receive(data.draw(st.sampled_from(self.published)))
@@ -133,6 +152,15 @@ class FeedMachine(RuleBasedStateMachine):
         self.reading = self.channel.read(
             self.since, max(limit, HISTORY) if self.since is None else limit
         )
+
+    @rule(change=CHANGE)
+    def publish_while_read(self, change: Change) -> None:
+        """An entry arrives between the broker's answer and the answer's arrival."""
+        self.begin_reading()
+        self.read(1_000)
+        self.publish(change)
+        self.deliver(len(self.in_flight))
+        self.load()
 
     @precondition(lambda self: self.reading is not None)
     @rule()
@@ -261,8 +289,13 @@ def state_of(feed: Feed) -> Any:
             return frame["data"]
 
 
-def test_a_feed_ends_where_its_channel_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def run_feed_machine(*, shrink: bool = True) -> None:
+    """Run it on feeds that remember little."""
+    with mock.patch.object(feed_module, "RING_ENTRIES", 5):
+        run_machine(FeedMachine, examples=150, shrink=shrink)
+
+
+def test_a_feed_ends_where_its_channel_does() -> None:
     """Whatever pub/sub and broker do to it, a feed is mended by readings, says when it was reset,
     and shows newcomers what its followers know."""
-    monkeypatch.setattr(feed_module, "RING_ENTRIES", 5)
-    run_machine(FeedMachine, examples=150)
+    run_feed_machine()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
+from unittest import mock
+
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -12,7 +13,7 @@ from hub.protocol import codes
 from hub.protocol.envelope import Envelope
 from hub.protocol.position import Position
 from hub.protocol.streams import Kind
-from tests.core.model_channel import NOT_FOR_SCREENS, ModelChannel
+from tests.core.model_channel import NAMES, NOT_FOR_SCREENS, ModelChannel
 from tests.core.model_client import ModelClient, Place
 from tests.core.model_hub import Bridge, ModelConnection, ModelHub, Transport
 from tests.core.run_machine import run_machine
@@ -22,55 +23,74 @@ HISTORY = 3
 # Small enough that a paused connection overflows within an example.
 LIMITS = Limits(outbox_bytes=900, outbox_frames=6)
 
-PAUSING = st.sampled_from((None, 1, 2, 5))
+WHO = st.integers(0, CLIENTS - 1)
+KIND = st.sampled_from(Kind)
+INTERVAL = st.sampled_from((0, 100))
 DATA = st.sampled_from((b"1", b'"2.50"', b'{"pnl":"-3"}', *NOT_FOR_SCREENS))
-CHANGES = st.tuples(st.sampled_from("abcd"), DATA, st.booleans())
+CHANGE = st.tuples(st.sampled_from("abcd"), DATA, st.booleans())
+# How many frames a transport takes until it pauses, and whether it resumes within that write.
+TRANSPORT = st.tuples(st.sampled_from((None, 1, 2, 5)), st.booleans())
 
 
 class SessionMachine(RuleBasedStateMachine):
-    """A hub with one channel of each kind. Clients come, pause, break off and resume."""
+    """A hub with one channel of each kind. Clients pause, break off and resume."""
 
-    @initialize()
-    def open(self) -> None:
+    @initialize(
+        transports=st.tuples(*[TRANSPORT] * CLIENTS), intervals=st.tuples(*[INTERVAL] * CLIENTS)
+    )
+    def open(
+        self, transports: tuple[tuple[int | None, bool], ...], intervals: tuple[int, ...]
+    ) -> None:
         self.hub = ModelHub(Kind, LIMITS, history=HISTORY)
         self.clients = [ModelClient() for _ in range(CLIENTS)]
         self.links: dict[ModelClient, ModelConnection] = {}
+        for client, transport, interval_ms in zip(self.clients, transports, intervals, strict=True):
+            self._connect(client, transport)
+            for channel in self.hub.channels:
+                self._subscribe(client, channel, resume=False, interval_ms=interval_ms)
 
-    @property
-    def channels(self) -> list[ModelChannel]:
-        return list(self.hub.channels.values())
-
-    def _client(self, data: st.DataObject, *, connected: bool) -> ModelClient:
-        return data.draw(
-            st.sampled_from([c for c in self.clients if (c in self.links) is connected])
-        )
+    def _channel(self, kind: Kind) -> ModelChannel:
+        return self.hub.channels[NAMES[kind]]
 
     # Clients
 
-    @precondition(lambda self: len(self.links) < CLIENTS)
-    @rule(data=st.data(), room=PAUSING, eager=st.booleans(), resume=st.booleans())
-    def connect(self, data: st.DataObject, room: int | None, eager: bool, resume: bool) -> None:
-        client = self._client(data, connected=False)
-        self.links[client] = self.hub.connect(client, Transport(room, eager=eager))
-        for channel, place in list(client.places.items()):
-            if client in self.links:
-                self._subscribe(client, channel, resume=resume, interval_ms=place.interval_ms)
-
-    @precondition(lambda self: self.links)
     @rule(
-        data=st.data(),
-        kind=st.sampled_from(Kind),
+        who=WHO,
+        transport=TRANSPORT,
+        missed=st.lists(st.tuples(KIND, CHANGE), max_size=12),
         resume=st.booleans(),
-        interval_ms=st.sampled_from((0, 0, 100)),
     )
-    def subscribe(self, data: st.DataObject, kind: Kind, resume: bool, interval_ms: int) -> None:
-        client = self._client(data, connected=True)
-        channel = next(channel for channel in self.channels if channel.kind is kind)
-        self._subscribe(client, channel.name, resume=resume, interval_ms=interval_ms)
+    def come_back(
+        self,
+        who: int,
+        transport: tuple[int | None, bool],
+        missed: list[tuple[Kind, tuple[str, bytes, bool]]],
+        resume: bool,
+    ) -> None:
+        """A link breaks with what its client did not read; the client returns after a while."""
+        client = self.clients[who]
+        if client in self.links:
+            self.hub.sever(self.links[client])
+            self._notice_ends()
+        for kind, change in missed:
+            self.publish(kind, [change])
+        self._connect(client, transport)
+        for channel, place in list(client.places.items()):
+            self._subscribe(client, channel, resume=resume, interval_ms=place.interval_ms)
+
+    def _connect(self, client: ModelClient, transport: tuple[int | None, bool]) -> None:
+        room, eager = transport
+        self.links[client] = self.hub.connect(client, Transport(room, eager=eager))
+
+    @rule(who=WHO, kind=KIND, resume=st.booleans(), interval_ms=INTERVAL)
+    def subscribe(self, who: int, kind: Kind, resume: bool, interval_ms: int) -> None:
+        self._subscribe(self.clients[who], NAMES[kind], resume=resume, interval_ms=interval_ms)
 
     def _subscribe(
         self, client: ModelClient, channel: str, *, resume: bool, interval_ms: int
     ) -> None:
+        if client not in self.links:
+            return
         text = client.subscribe(channel, resume=resume, interval_ms=interval_ms)
         place, model = client.places[channel], self.hub.channels[channel]
         # The hub has an answer at once where the ring reaches, and of a value or a table always.
@@ -80,26 +100,19 @@ class SessionMachine(RuleBasedStateMachine):
         self.hub.say(self.links[client], text)
         self._notice_ends()
 
-    @precondition(lambda self: self.links)
-    @rule(data=st.data(), kind=st.sampled_from(Kind))
-    def unsubscribe(self, data: st.DataObject, kind: Kind) -> None:
-        client = self._client(data, connected=True)
-        channel = next(channel for channel in self.channels if channel.kind is kind)
-        self.hub.say(self.links[client], client.unsubscribe(channel.name))
+    @rule(who=WHO, kind=KIND)
+    def unsubscribe(self, who: int, kind: Kind) -> None:
+        client = self.clients[who]
+        if client in self.links:
+            self.hub.say(self.links[client], client.unsubscribe(NAMES[kind]))
 
-    @precondition(lambda self: self.links)
-    @rule(data=st.data(), room=PAUSING)
-    def read(self, data: st.DataObject, room: int | None) -> None:
+    @rule(who=WHO, room=st.sampled_from((None, 1, 2, 5)))
+    def read(self, who: int, room: int | None) -> None:
         """A client reads what was written, which makes room on its link."""
-        client = self._client(data, connected=True)
-        self.links[client].read()
-        self.links[client].transport.make_room(room)
-
-    @precondition(lambda self: self.links)
-    @rule(data=st.data())
-    def sever(self, data: st.DataObject) -> None:
-        self.hub.sever(self.links[self._client(data, connected=True)])
-        self._notice_ends()
+        client = self.clients[who]
+        if client in self.links:
+            self.links[client].read()
+            self.links[client].transport.make_room(room)
 
     def _notice_ends(self) -> None:
         for client, link in list(self.links.items()):
@@ -110,15 +123,17 @@ class SessionMachine(RuleBasedStateMachine):
     # Bridges
 
     @precondition(lambda self: self.hub.bridges)
-    @rule(data=st.data())
-    def read_bridge(self, data: st.DataObject) -> None:
-        self.hub.read_bridge(data.draw(st.sampled_from(self.hub.bridges)))
+    @rule()
+    def read_bridges(self) -> None:
+        for bridge in self.hub.bridges:
+            self.hub.read_bridge(bridge)
 
-    @precondition(lambda self: any(bridge.reading for bridge in self.hub.bridges))
-    @rule(data=st.data())
-    def finish_bridge(self, data: st.DataObject) -> None:
-        ready = [bridge for bridge in self.hub.bridges if bridge.reading]
-        self._finish(data.draw(st.sampled_from(ready)))
+    @precondition(lambda self: self.hub.bridges)
+    @rule()
+    def finish_bridges(self) -> None:
+        for bridge in list(self.hub.bridges):
+            if bridge.reading:
+                self._finish(bridge)
 
     def _finish(self, bridge: Bridge) -> None:
         """What the broker has from the client's position on to the feed's, the client gets."""
@@ -137,30 +152,31 @@ class SessionMachine(RuleBasedStateMachine):
 
     # Channels
 
-    @rule(kind=st.sampled_from(Kind), change=CHANGES)
-    def publish(self, kind: Kind, change: tuple[str, bytes, bool]) -> None:
-        self.hub.hear(self._store(kind, change))
-        self._notice_ends()
+    @rule(kind=KIND, changes=st.lists(CHANGE, min_size=1, max_size=4))
+    def publish(self, kind: Kind, changes: list[tuple[str, bytes, bool]]) -> None:
+        for change in changes:
+            self.hub.hear(self._store(kind, change))
+            self._notice_ends()
 
-    @rule(kind=st.sampled_from(Kind), changes=st.lists(CHANGES, min_size=2, max_size=12))
+    @rule(kind=KIND, changes=st.lists(CHANGE, min_size=2, max_size=12))
     def publish_unheard(self, kind: Kind, changes: list[tuple[str, bytes, bool]]) -> None:
         """Pub/sub loses some entries, and the hub reads the channel again."""
         for change in changes:
-            entry = self._store(kind, change)
-        self.hub.repair(entry.channel)
+            self._store(kind, change)
+        self.hub.repair(NAMES[kind])
         self._notice_ends()
 
     def _store(self, kind: Kind, change: tuple[str, bytes, bool]) -> Envelope:
         key, data, delete = change
-        channel = next(channel for channel in self.channels if channel.kind is kind)
+        channel = self._channel(kind)
         if kind is not Kind.TABLE:
             return channel.put(data)
         return channel.patch({}, (key,)) if delete else channel.patch({key: data})
 
-    @rule(kind=st.sampled_from(Kind), lost=st.sampled_from((None, 1, 3)), change=CHANGES)
+    @rule(kind=KIND, lost=st.sampled_from((None, 1, 3)), change=CHANGE)
     def lose(self, kind: Kind, lost: int | None, change: tuple[str, bytes, bool]) -> None:
         """The broker loses all of a channel, or its newest entries, and goes on."""
-        channel = next(channel for channel in self.channels if channel.kind is kind)
+        channel = self._channel(kind)
         if lost is None:
             channel.lose()
         else:
@@ -169,13 +185,13 @@ class SessionMachine(RuleBasedStateMachine):
         self.hub.repair(channel.name)
         self._notice_ends()
 
-    @rule(kind=st.sampled_from(Kind), keep=st.integers(1, 4))
+    @rule(kind=KIND, keep=st.integers(1, 4))
     def trim(self, kind: Kind, keep: int) -> None:
-        next(channel for channel in self.channels if channel.kind is kind).trim(keep)
+        self._channel(kind).trim(keep)
 
-    @rule(kind=st.sampled_from(Kind))
+    @rule(kind=KIND)
     def announce(self, kind: Kind) -> None:
-        self.hub.announce(next(c for c in self.channels if c.kind is kind).name)
+        self.hub.announce(NAMES[kind])
 
     # Time
 
@@ -218,9 +234,14 @@ class SessionMachine(RuleBasedStateMachine):
             self.settle()
 
 
-def test_clients_end_where_their_channels_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def run_session_machine(*, shrink: bool = True) -> None:
+    """Run it on feeds that remember little."""
+    with mock.patch.object(feed_module, "RING_ENTRIES", 4):
+        run_machine(SessionMachine, examples=200, steps=50, shrink=shrink)
+
+
+def test_clients_end_where_their_channels_do() -> None:
     """However links pause and break and channels are lost, each client that is here knows what its
     channels show, without a hole or a duplicate that was not announced, and resumes where it can
     be proved."""
-    monkeypatch.setattr(feed_module, "RING_ENTRIES", 4)
-    run_machine(SessionMachine, examples=200, steps=50)
+    run_session_machine()
