@@ -22,6 +22,8 @@ from producers.errors import InvalidPayload
 MAX_DEPTH: Final = 32
 # Far beyond any amount of money, and still short when written without an exponent.
 MAX_EXPONENT: Final = 64
+# What a reader's float can hold, about; Python itself writes no more than 4,300 digits.
+MAX_INTEGER_BITS: Final = 1023
 
 _encoder = msgspec.json.Encoder(order="sorted")
 
@@ -56,7 +58,12 @@ def _plain(value: object, where: str, depth: int) -> object:
     # Enums first: the members of a StrEnum are strings too.
     if isinstance(value, Enum):
         return value.value
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        if value.bit_length() > MAX_INTEGER_BITS:
+            got = f"one of {value.bit_length()} bits"
+            raise InvalidPayload(where, f"an integer of at most {MAX_INTEGER_BITS} bits", got)
         return value
     if isinstance(value, Decimal):
         require_money(where, value)

@@ -89,7 +89,8 @@ class Severity(enum.StrEnum):
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True):
-    """What every typed payload promises: money is finite, times have a zone."""
+    """What every typed payload promises: money is finite, times have a zone, and what has names
+    has one of them."""
 
     def __post_init__(self) -> None:
         name = type(self).__name__
@@ -101,6 +102,10 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True):
             value = getattr(self, field)
             if isinstance(value, datetime):
                 require_aware(f"{name}.{field}", value)
+        for field, names in _enum_fields(type(self)):
+            value = getattr(self, field)
+            if value not in list(names):
+                raise InvalidPayload(f"{name}.{field}", f"one of {', '.join(names)}", value)
 
 
 @functools.cache
@@ -109,6 +114,15 @@ def _money_fields(payload: type[Payload]) -> tuple[str, ...]:
         field.name
         for field in msgspec.structs.fields(payload)
         if field.type in (Decimal, Decimal | None)
+    )
+
+
+@functools.cache
+def _enum_fields(payload: type[Payload]) -> tuple[tuple[str, type[enum.StrEnum]], ...]:
+    return tuple(
+        (field.name, field.type)
+        for field in msgspec.structs.fields(payload)
+        if isinstance(field.type, type) and issubclass(field.type, enum.StrEnum)
     )
 
 

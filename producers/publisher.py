@@ -88,7 +88,7 @@ class Publisher:
             buffer=MemoryBuffer() if buffer is None else buffer,
             timing=timing or Timing(),
         )
-        self._rows: dict[str, dict[str, bytes]] = {}
+        self._rows: dict[str, dict[str, bytes] | None] = {}
         self._recalling = asyncio.Lock()
 
     @property
@@ -149,18 +149,21 @@ class Publisher:
         self, portfolio: Portfolio, *, channel: str = "portfolio", lease: float | None = None
     ) -> Answer:
         """Publish the account as it is now."""
+        _require(Portfolio, portfolio)
         return await self.state(channel, portfolio, lease=lease)
 
     async def status(
         self, status: AgentStatus, *, channel: str = "status", lease: float | None = None
     ) -> Answer:
         """Publish where the agent is now."""
+        _require(AgentStatus, status)
         return await self.state(channel, status, lease=lease)
 
     async def health(
         self, health: Health, *, channel: str = "health", lease: float | None = None
     ) -> Answer:
         """Publish how the producer's parts are now."""
+        _require(Health, health)
         return await self.state(channel, health, lease=lease)
 
     async def state(
@@ -171,6 +174,7 @@ class Publisher:
         lease: float | None = None,
     ) -> Answer:
         """Publish the one current value of a channel, under the event of its type."""
+        _require(tuple(_EVENT_OF_STATE), payload)
         return await self.publish(channel, _EVENT_OF_STATE[type(payload)], payload, lease=lease)
 
     async def decision(
@@ -180,6 +184,7 @@ class Publisher:
 
         One that differs from what was published under its id is an update of it.
         """
+        _require(Decision, decision)
         change = self._change(channel, decision)
         if not isinstance(change, AppendEntry):
             raise PublishRefused(channel, "expected a log for decisions")
@@ -190,6 +195,7 @@ class Publisher:
 
     async def alert(self, alert: Alert, *, channel: str = "alerts", key: str = "") -> Answer:
         """Publish something a person should look at; with a `key`, once."""
+        _require(Alert, alert)
         return await self.publish(channel, Event.ALERT, alert, key=key)
 
     async def agent_event(
@@ -214,6 +220,7 @@ class Publisher:
         """
         rows: dict[str, TradingPosition] = {}
         for position in positions:
+            _require(TradingPosition, position)
             if rows.setdefault(position.id, position) is not position:
                 raise InvalidPayload("positions", "each id once", position.id)
         change = self._change(channel, {"rows": rows})
@@ -229,6 +236,8 @@ class Publisher:
         if isinstance(answer, Superseded):
             return answer
         before, self._rows[channel] = self._rows[channel], change.rows
+        if before is None:
+            before = {key: change.rows[key] for key in change.rows.keys() - answer.inserted}
         agent = ":".join(["agent", *channel.split(":")[1:]])
         once = f"{channel}:{answer.position.epoch}:{answer.position.seq}"
         await asyncio.gather(
@@ -239,12 +248,13 @@ class Publisher:
         )
         return answer
 
-    async def _recall(self, channel: str) -> dict[str, bytes]:
+    async def _recall(self, channel: str) -> dict[str, bytes] | None:
         try:
             return await self._sender.read_rows(channel)
         except (RedisError, OSError):
-            # What Redis can't say now can't be told as closed later, and the rest still can.
-            return {}
+            # Its answer to the publish will tell what was opened. What was closed and updated
+            # meanwhile is in the table, and not told in the log.
+            return None
 
     def _change(self, channel: str, data: object) -> Change:
         try:
@@ -259,9 +269,9 @@ class Publisher:
             check_event(event)
         except ProtocolError as error:
             raise PublishRefused(channel, error.message) from error
-        lease_ms = 0 if lease is None else math.ceil(1000 * lease)
-        if lease_ms < 0:
+        if lease is not None and not 0 <= lease < math.inf:
             raise ValueError(f"lease: expected seconds, got {lease}")
+        lease_ms = math.ceil(1000 * (lease or 0))
         waiting = Waiting[Ticket](channel, stream.kind, str(event), change, lease_ms)
         return self._sender.submit(waiting, stream)
 
@@ -271,3 +281,11 @@ class Publisher:
         except ProtocolError as error:
             raise PublishRefused(channel, error.message) from error
         return stream_options(channel, self._streams)
+
+
+def _require(expected: type | tuple[type, ...], payload: object) -> None:
+    """Refuse a payload that is not of the type that the event's name promises."""
+    if not isinstance(payload, expected):
+        types = expected if isinstance(expected, tuple) else (expected,)
+        names = " or ".join(each.__name__ for each in types)
+        raise InvalidPayload("payload", f"a payload of type {names}", payload)

@@ -47,6 +47,8 @@ def test_spelling(value: object, text: str) -> None:
         ({1: 2}, "payload"),
         (object(), "payload"),
         ("\ud800", "payload"),
+        ({"n": 10**400}, "payload.n"),
+        ({"n": 10**5000}, "payload.n"),
     ],
 )
 def test_refusals(value: object, where: str) -> None:

@@ -66,6 +66,13 @@ def test_times_have_a_zone() -> None:
         position("p1", opened_at=datetime(2025, 1, 2))  # noqa: DTZ001
 
 
+def test_names_are_of_those_that_there_are() -> None:
+    """A side or a mode that nobody knows is refused; one that is known may be a plain string."""
+    assert position("p1", side="SHORT").side == Side.SHORT
+    with pytest.raises(InvalidPayload, match="side: expected one of LONG, SHORT"):
+        position("p1", side="long")
+
+
 @pytest.mark.parametrize("confidence", [-1, 101, float("nan")])
 def test_confidence_is_a_percentage(confidence: float) -> None:
     """Confidence is 0 to 100."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from decimal import Decimal
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
+from redis import Redis
 
 from hub.protocol.publication import Receipt
 from hub.protocol.streams import Kind, Stream
@@ -69,6 +71,39 @@ async def test_each_payload_has_its_event(valkey: Valkey) -> None:
         ("agent", "error"),
     ):
         assert [each.event for each in envelopes(valkey, channel)] == [event]
+
+
+async def test_a_payload_of_another_type_is_refused(valkey: Valkey) -> None:
+    """Nothing travels under a name that it is not; it was published, or failed by accident."""
+    health: Any = Health(state=HealthState.OK)
+    async with Publisher(valkey.url) as publisher:
+        for publish in (
+            publisher.portfolio(health),
+            publisher.status(health),
+            publisher.health(portfolio()),  # type: ignore[arg-type]
+            publisher.state("portfolio", {"balance": "1"}),  # type: ignore[arg-type]
+            publisher.decision(health),
+            publisher.alert(health),
+            publisher.positions([health]),
+        ):
+            with pytest.raises(InvalidPayload, match="expected a payload of type"):
+                await publish
+    with Redis.from_url(valkey.url) as link:
+        assert link.keys("*") == []
+
+
+async def test_positions_that_redis_had_when_it_could_not_be_asked(valkey: Valkey) -> None:
+    """A producer that starts while Redis is away opens nothing that was open, as it once did."""
+    async with Publisher(valkey.url) as before:
+        await before.positions([position("a"), position("b")])
+    async with Publisher(valkey.url) as publisher:
+        # On the one link, so that the read of the rows fails alone.
+        publisher._sender.read_rows = AsyncMock(side_effect=OSError)  # type: ignore[method-assign]
+        await publisher.positions([position("a"), position("c")])
+        await publisher.positions([position("a")])
+    told = [(event, data["id"]) for event, data in history(valkey, "agent")]
+    opened, closed = Event.POSITION_OPENED, Event.POSITION_CLOSED
+    assert told == [(opened, "a"), (opened, "b"), (opened, "c"), (closed, "c")]
 
 
 async def test_any_other_event(valkey: Valkey) -> None:
@@ -136,8 +171,9 @@ async def test_leases(valkey: Valkey) -> None:
         assert meta(valkey, "portfolio")["lease"] == "2000"
         await publisher.touch("portfolio")
         assert meta(valkey, "portfolio")["lease"] == "2000"
-        with pytest.raises(ValueError, match="lease: expected seconds"):
-            await publisher.touch("portfolio", lease=-1)
+        for wrong in (-1, float("nan"), float("inf")):
+            with pytest.raises(ValueError, match="lease: expected seconds"):
+                await publisher.touch("portfolio", lease=wrong)
     assert touched.unchanged
     assert len(envelopes(valkey, "portfolio")) == 1
 
