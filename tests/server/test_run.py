@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosedError
 
 from hub.server.run import listen, run, url_of, with_connection_cap
 from hub.server.settings import Settings
@@ -169,8 +169,7 @@ async def test_workers_share_the_port(
 async def _answers(client: SocketClient) -> bool:
     try:
         return await client.is_quiet()
-    except ConnectionClosed as end:
-        assert end.rcvd is None
+    except ConnectionClosedError:
         return False
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from hub.broker.base import BrokerUnavailableError
+from hub.broker.base import BrokerUnavailableError, Link
 from hub.broker.memory import MemoryBroker
 from hub.protocol.publication import Publication, Receipt
 from hub.protocol.reading import ChannelReading
@@ -16,7 +16,8 @@ class HeldBroker(MemoryBroker):
 
     subscribing, reading, storing: open at first; `clear()` one and its calls wait before they do
     anything, `set()` it and they go on. away: while True, each of them raises
-    BrokerUnavailableError once its gate is open. reads: how many readings were asked for.
+    BrokerUnavailableError once its gate is open. deaf: while True, what is published is stored and
+    heard by nobody. reads: how many readings were asked for.
     """
 
     def __init__(self) -> None:
@@ -25,6 +26,7 @@ class HeldBroker(MemoryBroker):
         for gate in (self.subscribing, self.reading, self.storing):
             gate.set()
         self.away = False
+        self.deaf = False
         self.reads = 0
 
     async def subscribe(self, group: str) -> None:
@@ -41,6 +43,21 @@ class HeldBroker(MemoryBroker):
     async def store(self, publications: Sequence[Publication]) -> list[Receipt | Exception]:
         await self._pass(self.storing)
         return await super().store(publications)
+
+    def restore(self, channel: str) -> None:
+        """Say on a channel that its link was away."""
+        self._hand_over.put(self._routes[channel], Link.RESTORED)
+
+    def forget(self, channel: str, entries: int) -> None:
+        """Roll a log back to as many entries: a replica that was behind has taken over."""
+        kept = self._channels[channel]
+        while len(kept.entries) > entries:
+            kept.entries.pop()
+        kept.position = kept.entries[-1].position
+
+    def _say(self, channel: str, message: bytes) -> None:
+        if not self.deaf:
+            super()._say(channel, message)
 
     async def _pass(self, gate: asyncio.Event) -> None:
         await gate.wait()
