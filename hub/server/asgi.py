@@ -2,7 +2,9 @@
 
 Equal in behaviour to hub.server.websocket, and dearer: two tasks a connection, and a send that is
 awaited. What ASGI hides is done here with what it leaves: the backlog that a transport would show
-is counted in front of `send`.
+is counted in front of `send`. What ASGI does not have stays the server's: the bounds of the
+handshake, the status of a refusal before accept, a bound on messages before they are read
+(uvicorn's `ws_max_size`), and freeing the transport of a client that stopped reading.
 """
 
 from __future__ import annotations
@@ -26,6 +28,9 @@ from hub.server.wsframes import cut_reason
 HIGH_WATER_CHARACTERS = 64 * 1024
 LOW_WATER_CHARACTERS = 16 * 1024
 
+_SINGLE = ("host", "authorization")
+"""Headers of which two would mean two things; see hub.server.handshake."""
+
 _GONE = (WebSocketDisconnect, RuntimeError)
 """What `send` raises where the client is gone already; the reader hears of it too."""
 
@@ -45,7 +50,8 @@ async def serve_websocket(websocket: WebSocket) -> None:
     """
     hub: Hub = websocket.app.state.hub
     offered = websocket.scope["subprotocols"]
-    if offered and SUBPROTOCOL not in offered:
+    is_ambiguous = any(len(websocket.headers.getlist(name)) > 1 for name in _SINGLE)
+    if is_ambiguous or (offered and SUBPROTOCOL not in offered):
         # Before accept, a close is answered with 403 (ASGI specification, "Disconnect").
         await websocket.close()
         return

@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 OPEN_SECONDS = 10.0
 """How long the first subscriber of a channel waits for a broker that is away."""
+MAX_FEEDS = 65_536
+"""Channels that a hub follows, those included that somebody left a while ago. A subscribe to one
+more is refused, to be tried again, at another replica perhaps."""
 BRIDGES = 16
 """Channels that are read for returning clients at the same time; the others wait their turn."""
 
@@ -84,6 +87,9 @@ class Feeds:
         audience = self.registry.get(channel)
         if audience is not None:
             self._join(session, audience, subscribe)
+        elif len(self._keeping) >= MAX_FEEDS and channel not in self._keeping:
+            message = f"this hub follows {MAX_FEEDS} channels already"
+            session.fail_subscribe(subscribe.id, channel, codes.UNAVAILABLE, message, self._clock())
         elif self.registry.wait(Waiter(session, subscribe.id, subscribe.params)):
             before = self._keeping.get(channel)
             keeping = self._tasks.start(self._keep(channel, before), f"feed {channel}")
@@ -183,7 +189,9 @@ class Feeds:
                 self._orphaned(subscription.session, reason)
 
     def let_go(self, linger_seconds: float) -> None:
-        """End the feeds that nobody has heard for `linger_seconds`."""
+        """End the feeds that nobody has heard for `linger_seconds`; at once where room is short."""
+        if len(self._keeping) > MAX_FEEDS // 2:
+            linger_seconds = 0.0
         for channel in self.registry.idle(self._clock(), linger_seconds):
             self.registry.close(channel)
             self._keeping[channel].cancel()

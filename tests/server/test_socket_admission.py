@@ -13,7 +13,7 @@ from hub.server.auth import mint_token
 from tests.server.conftest import MakeHub
 from tests.support.brokers import eventually
 from tests.support.livehub import OWN, SECRET, Adapter, LiveHub, token
-from tests.support.socket_client import opened, welcomed
+from tests.support.socket_client import exchange, opened, welcomed
 
 
 def token_of(subject: str) -> str:
@@ -215,6 +215,18 @@ async def test_no_socket_at_another_path(live: LiveHub, adapter: Adapter) -> Non
                 pass
         assert refused.value.response.status_code == (404 if adapter is OWN else 403)
     assert live.hub.metrics.accepted == 0
+
+
+async def test_two_of_a_header_that_counts_once(live: LiveHub, adapter: Adapter) -> None:
+    """Whose token or host it was would depend on who reads: the handshake is refused."""
+    head = (
+        b"GET /ws HTTP/1.1\r\nHost: hub\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    )
+    authorization = b"Authorization: Bearer %b\r\n" % token().encode()
+    for twice in (authorization * 2, b"Host: other\r\n" + authorization):
+        answer = await exchange(live.url, head + twice + b"\r\n")
+        assert answer.startswith(b"HTTP/1.1 400 " if adapter is OWN else b"HTTP/1.1 403 ")
 
 
 async def test_a_query_is_no_part_of_the_path(live: LiveHub) -> None:

@@ -226,7 +226,7 @@ async def test_a_feed_lingers_and_begins_again(make_hub: MakeHub) -> None:
             await store(broker, entry(n, b"%d" % n))
             assert (await client.recv())["seq"] == n
             await client.ask("unsubscribe", channel="decisions")
-            await eventually(lambda: len(live.hub.registry) == 0, "the feed was let go")
+            await eventually(lambda: not list(live.hub.registry), "the feed was let go")
         assert live.hub.feeds._keeping == {}
 
 
@@ -244,6 +244,21 @@ async def test_subscribing_in_the_moment_a_feed_is_let_go(make_hub: MakeHub) -> 
             await store(broker, entry(n, b"1"))
             assert (await client.recv())["seq"] == n
             await client.ask("unsubscribe", channel="decisions")
+
+
+async def test_feeds_are_bounded(make_hub: MakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One channel more than a hub may follow is refused for now; what nobody hears makes room."""
+    monkeypatch.setattr("hub.server.feeds.MAX_FEEDS", 3)
+    live = await make_hub()
+    async with welcomed(live.url, token()) as client:
+        for channel in ("a", "b", "c", "a"):
+            await client.subscribe(channel)
+        error = (await client.ask("subscribe", channel="d"))["error"]
+        assert (error["code"], error["retry"]) == (codes.UNAVAILABLE.number, True)
+        await client.ask("unsubscribe", channel="b")
+        live.hub.feeds.let_go(3600.0)
+        await eventually(lambda: len(live.hub.feeds._keeping) == 2, "there is room")
+        await client.subscribe("d")
 
 
 @pytest.mark.complains("feed decisions")

@@ -114,7 +114,7 @@ async def test_parameters_that_cannot_be(client: SocketClient, live: LiveHub) ->
         assert reply["id"] == 3
         assert reply["error"]["code"] == codes.BAD_REQUEST.number
     assert await client.is_quiet()
-    assert len(live.hub.registry) == 0
+    assert not list(live.hub.registry)
 
 
 async def test_a_bad_channel_name(client: SocketClient) -> None:
@@ -291,4 +291,4 @@ async def test_a_token_without_rights_allows_nothing(make_hub: MakeHub) -> None:
             await client.ask("publish", channel="portfolio", event="e", data=1),
         ):
             assert reply["error"]["code"] == codes.FORBIDDEN.number
-    assert len(live.hub.registry) == 0
+    assert not list(live.hub.registry)
