@@ -34,9 +34,6 @@ class Registry:
     def __iter__(self) -> Iterator[Audience]:
         return iter(list(self._audiences.values()))
 
-    def __len__(self) -> int:
-        return len(self._audiences)
-
     def get(self, channel: str) -> Audience | None:
         """The channel's audience, where its feed is up."""
         return self._audiences.get(channel)

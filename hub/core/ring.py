@@ -29,9 +29,6 @@ class Ring:
         self.floor_seq = 0
         self.floor_tag: str | None = ""
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
     @property
     def newest(self) -> Envelope | None:
         """The last entry, or None where the ring is empty."""

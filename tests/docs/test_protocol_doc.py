@@ -111,6 +111,7 @@ def test_the_kinds_are_the_code() -> None:
         f"0 to {MAX_INTERVAL_MS}",
         f"the newest {UNCONFIGURED.history} by default and {MAX_HISTORY} at most",
         f"the last {ANSWERS_KEPT} of a producer",
+        f"more than {Limits().answer_bytes // 1024**2} MiB",
         *(f"`{state}`" for state in ChannelState),
     ],
 )
