@@ -21,7 +21,7 @@ import contextlib
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -128,8 +128,7 @@ class Worker:
         due = now()
         while True:
             try:
-                async with asyncio.timeout(self._timeout):
-                    readings = await source.poll()
+                readings = await self._ask(source)
             # A source is somebody else's code: whatever it raises is its failure, not ours.
             except Exception as error:
                 await self._pause(error)
@@ -144,6 +143,18 @@ class Worker:
             due += self._interval * (1 + overrun // self._interval)
             await asyncio.sleep(due - now())
 
+    async def _ask(self, source: PollingSource) -> Sequence[Reading]:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            async with asyncio.timeout(self._timeout):
+                return _checked(await source.poll())
+        except asyncio.CancelledError:
+            # Of this worker, or of something within the source, which is a failure like others.
+            if task.cancelling():
+                raise
+            raise SourceError("its call was cancelled from within") from None
+
     async def _follow(self, source: FollowingSource) -> None:
         while True:
             renewing: asyncio.Task[None] | None = None
@@ -153,7 +164,7 @@ class Worker:
                         if renewing is None:
                             self._is_well()
                             renewing = self._group.create_task(self._keep_renewing())
-                        for reading in batch:
+                        for reading in _checked(batch):
                             await self._ahead.acquire()
                             publish = self._start(self._publish(reading))
                             publish.add_done_callback(lambda _: self._ahead.release())
@@ -258,6 +269,16 @@ class Worker:
         return task
 
 
+def _checked(readings: object) -> Sequence[Reading]:
+    """What a source gave, if it is readings; raises SourceError."""
+    if not isinstance(readings, list | tuple):
+        raise SourceError(f"expected a list of readings, got {readings!r:.80}")
+    for reading in readings:
+        if not isinstance(reading, Reading) or not isinstance(reading.channel, str):
+            raise SourceError(f"expected a reading, got {reading!r:.80}")
+    return readings
+
+
 async def publish_reading(
     publisher: Publisher, reading: Reading, *, lease: float | None = None
 ) -> Answer:
@@ -301,7 +322,7 @@ async def publish_once(
         if report is not None:
             report(reading, outcome)
 
-    readings = await source.read_once()
+    readings = _checked(await source.read_once())
     async with asyncio.TaskGroup() as group:
         for reading in readings:
             await ahead.acquire()

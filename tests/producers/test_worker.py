@@ -161,6 +161,40 @@ def source_health(valkey: Valkey) -> list[tuple[str, str | None]]:
     return [(each["state"], each["detail"]) for each in found]
 
 
+@pytest.mark.parametrize("nonsense", [None, {"a": 1}, [5], [State(7, portfolio())]])  # type: ignore[arg-type]
+async def test_what_is_no_reading_is_the_sources_failure(valkey: Valkey, nonsense: Any) -> None:
+    """A source that gives nonsense is asked again later; it ended the worker once."""
+    source = Script(lambda: nonsense, say(balance(1)))
+    async with running(valkey, source):
+        await eventually(lambda: balances(valkey) == ["1"], "the publish after it")
+        await eventually(lambda: source_health(valkey)[-1] == ("ok", None), "health")
+    state, detail = source_health(valkey)[0]
+    assert state == "down"
+    assert detail is not None
+    assert "reading" in detail
+
+
+async def test_nonsense_of_a_following_source(valkey: Valkey) -> None:
+    """The same for a source that tells by itself."""
+    source = Feed()
+    source.batches.put_nowait([5])  # type: ignore[list-item]
+    source.batches.put_nowait([Decided("decisions", decision("d"))])
+    async with running(valkey, source):
+        await eventually(lambda: len(envelopes(valkey, "decisions")) == 1, "the decision")
+    assert source.started == 2
+
+
+async def test_a_call_that_is_cancelled_from_within(valkey: Valkey) -> None:
+    """A source whose own task was cancelled is asked again; the worker went silent once."""
+
+    def cancelled() -> Sequence[Reading]:
+        raise asyncio.CancelledError
+
+    async with running(valkey, Script(cancelled, say(balance(1)))):
+        await eventually(lambda: balances(valkey) == ["1"], "the publish after it")
+    assert source_health(valkey)[0] == ("down", "its call was cancelled from within")
+
+
 async def test_changes_only(valkey: Valkey) -> None:
     """A source is asked over and over; only what changed travels."""
     source = Script(*[say(balance(1))] * 5, *[say(balance(2))] * 5, say(balance(3)))
