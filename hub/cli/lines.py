@@ -43,7 +43,8 @@ def readable_line(frame: Frame) -> str:
             where, what = _at(frame.since), "recovered: what was missed follows"
         case StateChanged():
             where, what = "", f"{frame.state} since {clock(frame.since)}"
-    ts = frame.ts if isinstance(frame, Snapshot | Update) else None
+    # An empty channel's snapshot is of no time, and of now for who reads it.
+    ts = (frame.ts or None) if isinstance(frame, Snapshot | Update) else None
     return printable(f"{clock(ts)} {frame.channel} {where} {what}")
 
 

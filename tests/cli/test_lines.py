@@ -92,6 +92,13 @@ def test_a_frame_is_readable_in_one_line(frame: Frame, said: str) -> None:
     assert "\n" not in line
 
 
+def test_an_empty_channels_snapshot_is_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no time of its own, and was not made at midnight."""
+    monkeypatch.setattr("hub.cli.lines.clock", lambda ts: "now" if ts is None else "then")
+    empty = Snapshot(channel="c", position=Position("", 0, ""), ts=0, text=b'{"data": null}')
+    assert readable_line(empty) == "now c #0 snapshot null"
+
+
 def test_what_was_published_cannot_steer_the_terminal() -> None:
     """Escape sequences come out as harmless marks, wherever they were put."""
     assert (
