@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import itertools
+import math
 import random
 import secrets
 from collections import deque
@@ -27,6 +28,7 @@ from hub.client.tracker import Tracker
 from hub.client.urls import websocket_url
 from hub.protocol import codes
 from hub.protocol.channels import check_channel, check_event
+from hub.protocol.errors import PayloadError
 from hub.protocol.frames import SUBPROTOCOL
 from hub.protocol.position import Position
 
@@ -177,9 +179,12 @@ class Client:
         publish that was cancelled may have happened. Several at a time may be stored in any order.
         data: what JSON can say; a Decimal becomes a string. key: see
         `hub.protocol.publication.AppendEntry`.
-        Raises ChannelNameError, and ClientError where it was refused.
+        Raises ChannelNameError, PayloadError for NaN and infinity, and ClientError where it was
+        refused.
         """
         params = {"channel": check_channel(channel), "event": check_event(event)}
+        # What is no built-in, such as JSON that is encoded already, is the encoder's business.
+        _check_finite(msgspec.to_builtins(data, enc_hook=lambda _other: None))
         raw = msgspec.Raw(_encode(data))
         # The oldest unanswered publish holds up the ones that are far ahead of it, so that the
         # hub still remembers its id.
@@ -353,6 +358,17 @@ class Client:
     def _tell(self, link: Link) -> None:
         if self._on_link is not None:
             self._on_link(link)
+
+
+def _check_finite(data: Any) -> None:
+    """Refuse NaN and infinity, which msgspec would write as null; PayloadError."""
+    if isinstance(data, float) and not math.isfinite(data):
+        raise PayloadError(f"expected a finite number, got {data}")
+    if isinstance(data, dict):
+        data = list(data.values())
+    if isinstance(data, list | tuple):
+        for child in data:
+            _check_finite(child)
 
 
 def _end_of(error: ConnectionClosed, served: bool) -> _End:

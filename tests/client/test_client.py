@@ -27,7 +27,7 @@ from hub.client import (
 )
 from hub.client.client import TokenSource
 from hub.protocol import codes, frames
-from hub.protocol.errors import ChannelNameError
+from hub.protocol.errors import ChannelNameError, PayloadError
 from hub.protocol.position import Position
 from hub.protocol.streams import Kind
 from tests.support.fakehub import DEADLINE_SECONDS, FakeHub, Tape
@@ -336,6 +336,16 @@ async def test_a_publish_is_answered_with_its_position(hub: FakeHub) -> None:
         assert heard.params["key"] == "k"
         await connection.send(frames.published(heard.id, "portfolio", AT, unchanged=True))
         assert await publish == (AT, True)
+
+
+@pytest.mark.parametrize(
+    "data", [float("nan"), {"price": float("inf")}, [{"prices": (1.5, float("-inf"))}]]
+)
+async def test_a_number_that_is_none_is_refused(hub: FakeHub, data: object) -> None:
+    """NaN and infinity are not published as null, as they once were."""
+    async with Client(hub.url) as client:
+        with pytest.raises(PayloadError, match="expected a finite number"):
+            await client.publish("portfolio", "set", data)
 
 
 async def test_a_retried_publish_keeps_its_id(hub: FakeHub) -> None:
