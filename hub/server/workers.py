@@ -19,8 +19,8 @@ from types import FrameType
 
 import msgspec
 
-from hub.server.run import configure_logging, listen, serve_worker
 from hub.server.settings import Settings
+from hub.server.worker import configure_logging, listen, serve_worker
 
 logger = logging.getLogger(__name__)
 

@@ -20,9 +20,9 @@ from hub.protocol import scripts
 from hub.protocol.channels import check_channel
 from hub.protocol.streams import KNOWN, Kind, Stream
 from hub.server.metrics import Gauges, Metrics, expose
-from hub.server.run import SEND_BUFFER_BYTES
 from hub.server.settings import OTHER_NAMES, Settings, variable
 from hub.server.websocket import HIGH_WATER_BYTES
+from hub.server.worker import SEND_BUFFER_BYTES
 from hub.server.workers import MAX_EARLY_DEATHS
 from producers.events import Action, Decision, Side, TradingPosition
 from producers.publisher import Publisher

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosedError
 
-from hub.server.run import listen, run, url_of, with_connection_cap
+from hub.server.run import run
 from hub.server.settings import Settings
+from hub.server.worker import listen, url_of, with_connection_cap
 from tests.support.livehub import SECRET, token
 from tests.support.processes import wait_until
 from tests.support.socket_client import SocketClient, opened, welcomed

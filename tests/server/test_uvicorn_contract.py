@@ -18,7 +18,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from hub.server.run import listen
+from hub.server.worker import listen
 from tests.support.brokers import eventually
 from tests.support.livehub import LiveHub
 

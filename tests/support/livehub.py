@@ -16,9 +16,9 @@ from hub.server.app import create_app
 from hub.server.auth import mint_token
 from hub.server.gate import gate
 from hub.server.hub import Hub
-from hub.server.run import HubServer, listen, url_of
 from hub.server.settings import Settings
 from hub.server.websocket import WebSocketProtocol
+from hub.server.worker import HubServer, listen, url_of
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
