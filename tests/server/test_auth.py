@@ -192,7 +192,9 @@ def test_an_api_key_gives_what_the_file_says_until_revoked(tmp_path: Path, clock
     key, kept = mint_key("agent-7", ("*",), ("decisions",), now=NOW)
     add_key(path, kept)
     authenticator = Authenticator(Settings(jwt_secret=SECRET, keys_file=str(path)), clock)
-    assert authenticator.authenticate(key) == Grant("agent-7", ("*",), ("decisions",), None, kept.id)
+    assert authenticator.authenticate(key) == Grant(
+        "agent-7", ("*",), ("decisions",), None, kept.id
+    )
     revoke_key(path, kept.id)
     assert refusal(authenticator, key) == "the API key is unknown or revoked"
 
