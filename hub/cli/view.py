@@ -10,6 +10,7 @@ import math
 import re
 import time
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from rich.cells import cell_len
@@ -56,7 +57,7 @@ _PLAIN = frozenset(
 )
 """What needs no name beside it."""
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
-_TIME = re.compile(r"\d{4}-(\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)?")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _PROFIT = ("pnl", "pnl_pct", "profit")
 
 
@@ -287,10 +288,18 @@ def _is_number(value: Any) -> bool:
 def _shown(name: str, value: Any) -> Text:
     """One value; profit in green and loss in red, sides and actions likewise."""
     text = printable(value if isinstance(value, str) else compact(value))
-    if moment := _TIME.fullmatch(text):
-        return Text(f"{moment[1]} {moment[2]}")
+    if _TIME.fullmatch(text):
+        return Text(_local_time(text))
     if name.endswith(_PROFIT):
         style = "red" if text.startswith("-") else "green" if text.strip("0.") else ""
     else:
         style = {"BUY": "green", "LONG": "green", "SELL": "red", "SHORT": "red"}.get(text, "")
     return Text(text, style)
+
+
+def _local_time(text: str) -> str:
+    """A time with its zone as the clock on the wall shows it, like the times of a log's entries."""
+    try:
+        return datetime.fromisoformat(text).astimezone().strftime("%m-%d %H:%M:%S")
+    except (ValueError, OverflowError):  # the 30th of February, the year 1
+        return text

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,6 +29,28 @@ from hub.protocol.position import Position
 from hub.protocol.streams import Kind
 
 NOW = 1_700_000_000.0
+
+
+@contextlib.contextmanager
+def zone(monkeypatch: pytest.MonkeyPatch, name: str) -> Iterator[None]:
+    """Make this process's local time that of `name`, as TZ writes it (POSIX: west is positive)."""
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", name)
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.fixture
+def tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with zone(monkeypatch, "JST-9"):
+        yield
+
+
+@pytest.fixture
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with zone(monkeypatch, "UTC0"):
+        yield
 
 
 def snapshot(channel: str, seq: int, data: Any) -> Snapshot:
@@ -73,6 +98,7 @@ def test_a_value_within_a_value_is_shown_by_its_whole_name() -> None:
     assert "last" not in text
 
 
+@pytest.mark.usefixtures("utc")
 def test_a_table_has_a_column_a_field() -> None:
     """Rows come and go; times are short; what a row lacks is left empty."""
     rows = {
@@ -92,7 +118,23 @@ def test_a_table_has_a_column_a_field() -> None:
     assert lines[3] == ["SOLUSD", "3", "c"]
 
 
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("2026-01-02T03:04:05.678Z", "01-02 12:04:05"),
+        ("2026-01-02T03:04:05+01:00", "01-02 11:04:05"),
+        ("2026-01-02T03:04:05", "2026-01-02T03:04:05"),
+        ("2026-02-30T03:04:05Z", "2026-02-30T03:04:05Z"),
+    ],
+)
+@pytest.mark.usefixtures("tokyo")
+def test_times_are_those_of_the_clock_on_the_wall(text: str, seen: str) -> None:
+    """Like those of a log's entries; once they were left in the zone they were written in."""
+    assert f"at {seen} " in shown("c", Kind.VALUE, snapshot("c", 1, {"at": text}))
+
+
 @pytest.mark.parametrize("width", [20, 40, 60, 79, 80, 100, 120])
+@pytest.mark.usefixtures("utc")
 def test_a_narrow_terminal_shows_fewer_columns_and_no_cut_numbers(width: int) -> None:
     """What matters most comes first; a column that does not fit is left out whole."""
     row = {
