@@ -62,25 +62,15 @@ async def test_no_sub_protocol_is_none(live: LiveHub) -> None:
         assert await client.is_quiet()
 
 
-@pytest.mark.parametrize(
-    "shown",
-    [
-        pytest.param(token(ttl_seconds=-60), id="expired"),
-        pytest.param(
-            mint_token("another secret of 32 bytes or more", "x", ttl_seconds=60, now=time.time()),
-            id="foreign",
-        ),
-        pytest.param("nonsense", id="malformed"),
-        pytest.param("", id="empty"),
-        pytest.param("x" * 7_000, id="long"),
-    ],
-)
-async def test_a_bad_token_is_closed_after_accept(live: LiveHub, shown: str) -> None:
+async def test_a_bad_token_is_closed_after_accept(live: LiveHub) -> None:
     """A browser sees the reason of a refusal only after the handshake, so that is when it comes."""
-    async with opened(live.url, shown) as client:
-        assert (await client.closed())[0] == codes.UNAUTHORIZED.number
-        assert client.connection.subprotocol == "tapecast.v1"
-    assert live.hub.metrics.closes[codes.UNAUTHORIZED] == 1
+    foreign = mint_token("another secret of 32 bytes or more", "x", ttl_seconds=60, now=time.time())
+    bad = [token(ttl_seconds=-60), foreign, "nonsense", "", "x" * 7_000]
+    for shown in bad:
+        async with opened(live.url, shown) as client:
+            assert (await client.closed())[0] == codes.UNAUTHORIZED.number
+            assert client.connection.subprotocol == "tapecast.v1"
+    assert live.hub.metrics.closes[codes.UNAUTHORIZED] == len(bad)
 
 
 async def test_a_bad_token_in_the_first_frame_closes(live: LiveHub) -> None:

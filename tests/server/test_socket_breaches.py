@@ -40,37 +40,40 @@ async def client(live: LiveHub, broker: Broker) -> AsyncIterator[SocketClient]:
         assert await bystander.is_quiet()
 
 
-@pytest.mark.parametrize(
-    ("data", "code"),
-    [
-        pytest.param(client_frame(TEXT, b"a" * 1024 * 1024), codes.TOO_BIG, id="1 MB"),
-        pytest.param(client_frame(TEXT, b'"' + b"a" * 65_536), codes.TOO_BIG, id="1 over 64 KB"),
-        pytest.param(client_frame(BINARY, b"\x00"), codes.UNSUPPORTED, id="binary"),
-        pytest.param(client_frame(TEXT, b"{}", reserved=4), codes.PROTOCOL_BREACH, id="reserved"),
-        pytest.param(client_frame(0x3, b""), codes.PROTOCOL_BREACH, id="opcode"),
-        pytest.param(client_frame(TEXT, b"{}", mask=None), codes.PROTOCOL_BREACH, id="unmasked"),
-        pytest.param(client_frame(CONTINUATION, b"{}"), codes.PROTOCOL_BREACH, id="continuation"),
-        pytest.param(client_frame(PING, b"a" * 126), codes.PROTOCOL_BREACH, id="long ping"),
-        pytest.param(client_frame(CLOSE, b"\x03"), codes.PROTOCOL_BREACH, id="short close"),
-        pytest.param(
-            client_frame(TEXT, b"{", fin=False) + client_frame(TEXT, b"}"),
-            codes.PROTOCOL_BREACH,
-            id="within a fragment",
-        ),
-    ],
-)
-async def test_a_breach_closes_at_once(client: SocketClient, data: bytes, code: codes.Code) -> None:
-    """The close says why, with the code that RFC 6455 gives."""
-    client.write(data)
-    assert (await client.closed())[0] == code.number
+BREACHES = [
+    ("1 MB", client_frame(TEXT, b"a" * 1024 * 1024), codes.TOO_BIG),
+    ("one byte over 64 KB", client_frame(TEXT, b"a" * 65_537), codes.TOO_BIG),
+    ("binary", client_frame(BINARY, b"\x00"), codes.UNSUPPORTED),
+    ("reserved bits", client_frame(TEXT, b"{}", reserved=4), codes.PROTOCOL_BREACH),
+    ("an unknown opcode", client_frame(0x3, b""), codes.PROTOCOL_BREACH),
+    ("unmasked", client_frame(TEXT, b"{}", mask=None), codes.PROTOCOL_BREACH),
+    ("a continuation of nothing", client_frame(CONTINUATION, b"{}"), codes.PROTOCOL_BREACH),
+    ("a long ping", client_frame(PING, b"a" * 126), codes.PROTOCOL_BREACH),
+    ("a close of one byte", client_frame(CLOSE, b"\x03"), codes.PROTOCOL_BREACH),
+    (
+        "a message within a message",
+        client_frame(TEXT, b"{", fin=False) + client_frame(TEXT, b"}"),
+        codes.PROTOCOL_BREACH,
+    ),
+    ("no UTF-8", client_frame(TEXT, b'{"\xff"}'), codes.BAD_TEXT),
+    ("a surrogate", client_frame(TEXT, b"\xed\xa0\x80"), codes.BAD_TEXT),
+    ("an overlong NUL", client_frame(TEXT, b"\xc0\x80"), codes.BAD_TEXT),
+]
 
 
 @pytest.mark.complains("Invalid UTF-8 sequence received from client.")
-@pytest.mark.parametrize("data", [b'{"\xff"}', b"\xed\xa0\x80", b"\xc0\x80"])
-async def test_text_that_is_not_utf_8(client: SocketClient, data: bytes) -> None:
-    """It closes with the code for it, before anything reads the text."""
-    client.write(client_frame(TEXT, data))
-    assert (await client.closed())[0] == codes.BAD_TEXT.number
+async def test_a_breach_closes_at_once(live: LiveHub, broker: Broker) -> None:
+    """With the code that RFC 6455 gives, while whoever listens beside it is served."""
+    async with welcomed(live.url, token()) as bystander:
+        await bystander.subscribe("status")
+        for n, (what, data, code) in enumerate(BREACHES):
+            async with welcomed(live.url, token()) as client:
+                await client.subscribe("status")
+                client.write(data)
+                assert (await client.closed())[0] == code.number, what
+            await store(broker, value(n, b"%d" % n, channel="status"))
+            assert (await bystander.recv())["data"] == n
+        assert await bystander.is_quiet()
 
 
 async def test_a_declared_size_is_enough_to_refuse(client: SocketClient, adapter: Adapter) -> None:
@@ -116,17 +119,18 @@ async def test_ping_is_answered_with_pong(client: SocketClient) -> None:
     assert await client.is_quiet()
 
 
-@pytest.mark.parametrize(
-    ("payload", "echoed"),
-    [(close_payload(1000, b"bye"), 1000), (close_payload(4999), 4999), (b"", 1005)],
-)
-async def test_a_clients_close_is_answered(
-    live: LiveHub, client: SocketClient, payload: bytes, echoed: int
-) -> None:
+async def test_a_clients_close_is_answered(live: LiveHub) -> None:
     """With its own code (RFC 6455 section 5.5.1), and the connection is let go."""
-    client.write(client_frame(CLOSE, payload))
-    assert (await client.closed())[0] == echoed
-    await eventually(lambda: len(live.hub.connections) == 1, "the connection was let go")
+    for payload, echoed in (
+        (close_payload(1000, b"bye"), 1000),
+        (close_payload(4999), 4999),
+        (b"", 1005),
+    ):
+        async with welcomed(live.url, token()) as client:
+            client.write(client_frame(CLOSE, payload))
+            assert (await client.closed())[0] == echoed
+            await eventually(lambda: not live.hub.connections, "the connection was let go")
+    assert live.hub.metrics.closes[codes.NORMAL] == 3
 
 
 async def test_what_follows_a_close_is_not_looked_at(live: LiveHub, client: SocketClient) -> None:
