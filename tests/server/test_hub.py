@@ -1,0 +1,70 @@
+"""How connections end, and how a hub does, where the protocol class holds the transports."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from hub.broker.memory import MemoryBroker
+from hub.protocol import codes
+from hub.server.auth import Authenticator
+from hub.server.hub import Hub, producer_id
+from hub.server.settings import Settings
+from tests.server.conftest import MakeHub
+from tests.support.brokers import eventually
+from tests.support.client_frames import CLOSE, client_frame, close_payload
+from tests.support.livehub import OWN, SECRET, Adapter, LiveHub, token
+from tests.support.socket_client import exchange, welcomed
+
+UPGRADE_WITH_BAD_TOKEN = (
+    b"GET /ws HTTP/1.1\r\nHost: hub\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    b"Authorization: Bearer nonsense\r\n\r\n"
+)
+
+
+@pytest.fixture(params=[OWN], ids=lambda adapter: adapter.name)
+def adapter(request: pytest.FixtureRequest) -> Adapter:
+    """Elsewhere the transport is the ASGI server's."""
+    found: Adapter = request.param
+    return found
+
+
+async def test_a_client_that_never_answers_a_close_is_aborted(
+    make_hub: MakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has its time to read the close and to answer, whatever other deadline comes first, and
+    no more than that."""
+    monkeypatch.setattr("hub.server.hub.CLOSING_SECONDS", 0.5)
+    live = await make_hub(heartbeat_seconds=0.05)
+    started = live.hub.clock()
+    answer = await exchange(live.url, UPGRADE_WITH_BAD_TOKEN)
+    assert live.hub.clock() - started >= 0.5
+    assert b"malformed" in answer
+    assert not live.hub.connections
+
+
+async def test_a_client_that_leaves_is_not_aborted(live: LiveHub) -> None:
+    """Its close is answered and counted, and the connection ends in order."""
+    async with welcomed(live.url, token()) as client:
+        client.write(client_frame(CLOSE, close_payload(1001)))
+        assert await client.closed() == (1001, "")
+    await eventually(lambda: not live.hub.connections, "it was let go")
+    assert live.hub.metrics.closes == {codes.NORMAL: 1}
+
+
+async def test_a_drain_with_nobody_left_ends_early() -> None:
+    """It waits for connections, not for its time to pass."""
+    settings = Settings(jwt_secret=SECRET, drain_seconds=3600.0)
+    hub = Hub(settings, MemoryBroker(), Authenticator(settings, lambda: 0.0))
+    async with hub, asyncio.timeout(20):
+        await hub.drain()
+    assert hub.draining
+
+
+def test_publish_ids_are_a_subjects_own() -> None:
+    """Two subjects never share one, however they spell their names."""
+    names = [("a", "b"), ("b", "a"), ("ab", ""), ("", "ab"), ("a", "bb"), ("a\0b", "c")]
+    ids = {producer_id(subject, producer) for subject, producer in names}
+    assert len(ids) == len(names)
