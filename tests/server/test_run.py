@@ -46,6 +46,7 @@ class HubProcess:
             "TAPECAST_JWT_SECRET": SECRET,
             "TAPECAST_PORT": "0",
             "TAPECAST_REDIS_URL": valkey.url,
+            "TAPECAST_HEARTBEAT_SECONDS": "3600",
             "TAPECAST_DRAIN_SECONDS": "2",
             "TAPECAST_DRAIN_SPREAD_SECONDS": "0.2",
             **{f"TAPECAST_{name.upper()}": value for name, value in settings.items()},

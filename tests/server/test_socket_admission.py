@@ -117,7 +117,7 @@ async def test_a_token_in_time_stops_the_deadline(make_hub: MakeHub) -> None:
 async def test_a_socket_ends_with_its_token(make_hub: MakeHub) -> None:
     """An open, authenticated socket is closed when its token expires."""
     live = await make_hub()
-    async with welcomed(live.url, token(ttl_seconds=2)) as client:
+    async with welcomed(live.url, token(ttl_seconds=3)) as client:
         await client.subscribe("portfolio")
         code, reason = await client.closed()
         assert code == codes.UNAUTHORIZED.number
@@ -126,7 +126,7 @@ async def test_a_socket_ends_with_its_token(make_hub: MakeHub) -> None:
 
 async def test_a_new_token_prolongs(live: LiveHub) -> None:
     """A second auth takes the place of the first: the socket outlives the first token."""
-    first = token(ttl_seconds=2)
+    first = token(ttl_seconds=3)
     async with welcomed(live.url, first) as client:
         await client.subscribe("portfolio")
         result = (await client.ask("auth", token=token()))["result"]
