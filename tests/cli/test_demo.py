@@ -49,7 +49,7 @@ def demo(alone: Command) -> Iterator[RunningDemo]:
 def descendants(pid: int) -> list[int]:
     """All processes below `pid`, the leashes among them."""
     listed = subprocess.run(
-        ["ps", "-eo", "pid=,ppid="], check=True, capture_output=True, text=True
+        ["ps", "-ww", "-eo", "pid=,ppid="], check=True, capture_output=True, text=True
     ).stdout
     parents = [tuple(map(int, line.split())) for line in listed.splitlines()]
     found = [pid]
@@ -123,7 +123,7 @@ def test_kill_leaves_nothing_behind_and_the_next_one_starts(
 def test_a_part_that_dies_ends_it_with_its_last_words(demo: RunningDemo) -> None:
     """A demo that lost its hub does not pretend to go on."""
     listed = subprocess.run(
-        ["ps", "-eo", "pid=,args="], check=True, capture_output=True, text=True
+        ["ps", "-ww", "-eo", "pid=,args="], check=True, capture_output=True, text=True
     ).stdout
     port = demo.url.rpartition(":")[2]
     hubs = [line.split()[0] for line in listed.splitlines() if f"--port {port}" in line]
