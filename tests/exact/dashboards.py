@@ -37,8 +37,8 @@ from tests.exact.checker import (
 )
 
 SUBPROTOCOL = Subprotocol("tapecast.v1")
-JOIN_SECONDS = 10.0
-CLOSE_SECONDS = 5.0
+JOIN_SECONDS = 20.0
+CLOSE_SECONDS = 20.0
 CATCH_UP_SECONDS = 30.0
 LOST = 1006
 BREACHES_KEPT = 20
