@@ -9,7 +9,7 @@ ARGS   ?=
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-BENCHMARKS := connections
+BENCHMARKS := connections fanout
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format exact mutants bench lock clean

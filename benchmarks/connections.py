@@ -15,13 +15,19 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import load, report
+from benchmarks import load, report, servers
 from benchmarks.report import Spread, spread
-from benchmarks.servers import SERVERS, Cores, ServerError, write_tokens
+from benchmarks.servers import Cores, ServerError, Starter, write_tokens
 from benchmarks.usage import settled_usage, usage
 
 REQUIRED_PER_SECOND = 5_000
 REQUIRED_KB = 8
+
+SERVERS: dict[str, Starter] = {
+    "tapecast": servers.tapecast,
+    "websockets": servers.websockets_peer,
+    "floor": servers.floor,
+}
 
 EXAMPLES = """\
 examples:
@@ -79,7 +85,7 @@ def measure(name: str, options: argparse.Namespace, core: int) -> Run:
     """Start the server, open all connections, and see what they cost it."""
     with tempfile.TemporaryDirectory(prefix="tapecast-") as folder:
         tokens = write_tokens(Path(folder, "tokens"), options.connections)
-        with SERVERS[name](Path(folder), core, tokens) as server:
+        with servers.setting(Path(folder), core, tokens) as at, SERVERS[name](at) as server:
             before = settled_usage(server.pid)
             plan = load.Plan(
                 port=server.port,

@@ -20,6 +20,8 @@ import msgspec
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "benchmarks"  # git-ignored
 SOURCE = Path(__file__).with_name("load.c")
+SATURATED = 0.9
+"""Share of a core above which the generator is suspected, as in load.c."""
 
 _WARNINGS = ("-Wall", "-Wextra", "-Wpedantic")
 

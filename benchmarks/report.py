@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks import node
+
 PERFORMANCE = Path(__file__).parents[1] / "docs" / "performance.md"
 
 
@@ -54,6 +56,7 @@ def machine() -> str:
             f"Linux {platform.release()}",
             f"Python {platform.python_version()}",
             *(f"{package} {_version(package)}" for package in packages),
+            *([f"Node {of_node}"] if (of_node := node.version()) else []),
         ]
     )
 

@@ -1,7 +1,8 @@
 """The servers that are measured: each started as a process of its own on one core.
 
 A server is ready when the load generator's first connection is: nothing is read from its output,
-so a peer in any language fits.
+so a peer in any language fits. All follow the same pub/sub name of a Valkey on the load
+generator's core, and send what is published there to every subscriber.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from benchmarks import load
+from benchmarks import load, node
+from hub.broker.pubsub import Endpoint
 from hub.cli.embedded import embedded_server
+from hub.protocol import keys
 from hub.server.auth import mint_token
 
 CHANNEL = "portfolio"
@@ -30,6 +34,9 @@ PORTFOLIO = (
 SECRET = "benchmarks-sign-their-tokens-with-this"
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
+
+_TAPECAST = str(Path(sysconfig.get_path("scripts"), "tapecast"))
+_NAME = keys.pubsub(CHANNEL)
 
 
 class ServerError(Exception):
@@ -48,6 +55,22 @@ class Cores:
         """The first and the last core this process may use: the same where it has but one."""
         cores = sorted(os.sched_getaffinity(0))
         return Cores(server=cores[0], load=cores[-1])
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a server is started in: a folder for its log, its core, the tokens that its clients
+    bring, and the Valkey that publishes come from."""
+
+    folder: Path
+    core: int
+    tokens: Path
+    redis: str
+
+    @property
+    def redis_socket(self) -> str:
+        """The path of Valkey's socket."""
+        return Endpoint.from_url(self.redis).path
 
 
 @dataclass(frozen=True)
@@ -71,66 +94,68 @@ def write_tokens(path: Path, count: int) -> Path:
 
 
 @contextlib.contextmanager
-def tapecast(folder: Path, core: int, tokens: Path) -> Iterator[Server]:
-    """`tapecast serve` on an embedded Valkey, with one portfolio published."""
-    command = str(Path(sysconfig.get_path("scripts"), "tapecast"))
-    with contextlib.ExitStack() as stack:
-        redis = stack.enter_context(embedded_server({"XDG_RUNTIME_DIR": str(folder)}))
+def setting(folder: Path, core: int, tokens: Path) -> Iterator[Setting]:
+    """A Valkey of its own, with one portfolio published."""
+    with embedded_server({"XDG_RUNTIME_DIR": str(folder)}) as redis:
         published = subprocess.run(
-            [command, "publish", "--redis", redis, CHANNEL, "portfolio_update", PORTFOLIO],
+            [_TAPECAST, "publish", "--redis", redis, CHANNEL, "portfolio_update", PORTFOLIO],
             capture_output=True,
             text=True,
             env=_environment(),
         )
         if published.returncode:
             raise ServerError(f"tapecast publish failed:\n{published.stderr}")
-        yield stack.enter_context(
-            _running(
-                lambda port: [command, "serve", "--port", str(port), "--redis", redis],
-                folder,
-                core,
-                tokens,
-            )
-        )
+        yield Setting(folder, core, tokens, redis)
 
 
-@contextlib.contextmanager
-def websockets_peer(folder: Path, core: int, tokens: Path) -> Iterator[Server]:
+def tapecast(at: Setting) -> AbstractContextManager[Server]:
+    """`tapecast serve` in its defaults."""
+    return _running(at, lambda port: [_TAPECAST, "serve", "--port", str(port), "--redis", at.redis])
+
+
+def websockets_peer(at: Setting) -> AbstractContextManager[Server]:
     """The asyncio server of `websockets`."""
-    module = "benchmarks.peers.websockets_server"
-    with _running(
-        lambda port: [sys.executable, "-m", module, "--port", str(port)], folder, core, tokens
-    ) as server:
-        yield server
+    return _running(at, _module(at, "benchmarks.peers.websockets_server"))
 
 
-@contextlib.contextmanager
-def floor(folder: Path, core: int, tokens: Path) -> Iterator[Server]:
-    """A C program that answers with constant bytes: the kernel's share of every figure."""
+def starlette(at: Setting) -> AbstractContextManager[Server]:
+    """A Starlette endpoint, and `send_text` in a loop."""
+    return _running(at, _module(at, "benchmarks.peers.starlette_server", "--by", "loop"))
+
+
+def broadcaster(at: Setting) -> AbstractContextManager[Server]:
+    """A Starlette endpoint that reads from `broadcaster`."""
+    return _running(at, _module(at, "benchmarks.peers.starlette_server", "--by", "broadcaster"))
+
+
+def node_ws(at: Setting) -> AbstractContextManager[Server]:
+    """Node and `ws`. Raises ServerError where they can't be installed."""
+    program = str(node.install() / node.PROGRAM)
+    return _running(at, lambda port: ["node", program, str(port), at.redis_socket, _NAME])
+
+
+def floor(at: Setting) -> AbstractContextManager[Server]:
+    """A C program that checks nothing: the kernel's share of every figure."""
     program = str(load.build(Path(__file__).with_name("peers") / "floor.c"))
-    with _running(lambda port: [program, str(port)], folder, core, tokens) as server:
-        yield server
+    return _running(at, lambda port: [program, str(port), at.redis_socket, _NAME])
 
 
-Starter = Callable[[Path, int, Path], contextlib.AbstractContextManager[Server]]
+Starter = Callable[[Setting], AbstractContextManager[Server]]
 
-SERVERS: dict[str, Starter] = {
-    "tapecast": tapecast,
-    "websockets": websockets_peer,
-    "floor": floor,
-}
+
+def _module(at: Setting, name: str, *arguments: str) -> Callable[[int], list[str]]:
+    command = [sys.executable, "-m", name, "--redis", at.redis, "--follow", _NAME, *arguments]
+    return lambda port: [*command, "--port", str(port)]
 
 
 @contextlib.contextmanager
-def _running(
-    command: Callable[[int], list[str]], folder: Path, core: int, tokens: Path
-) -> Iterator[Server]:
+def _running(at: Setting, command: Callable[[int], list[str]]) -> Iterator[Server]:
     port = free_port()
-    log = folder / "server.log"
-    with log.open("wb") as output, load.on_core(core):
+    log = at.folder / "server.log"
+    with log.open("wb") as output, load.on_core(at.core):
         process = _start(command(port), output)
     try:
-        _wait_until_ready(process, load.Plan(port=port, connections=1, tokens=tokens), log)
+        _wait_until_ready(process, load.Plan(port=port, connections=1, tokens=at.tokens), log)
         yield Server(pid=process.pid, port=port)
     finally:
         process.terminate()

@@ -1,10 +1,13 @@
 /* Peer: what the kernel alone charges for a connection, the floor under every server.
  *
  * Accepts, answers a handshake with constant bytes and a frame with a constant reply and
- * snapshot. It checks nothing, remembers nothing of a connection, and counts on small requests
- * arriving whole, as they do over loopback. It knows the accept value of load.c's key alone.
+ * snapshot. It checks nothing, and counts on small requests arriving whole, as they do over
+ * loopback. It knows the accept value of load.c's key alone.
  *
- *     floor PORT
+ * What is published on a pub/sub name of Valkey it sends to every subscriber, by a plain loop of
+ * send(); where a socket's buffer is full, that subscriber goes without.
+ *
+ *     floor PORT VALKEY_SOCKET NAME
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -18,6 +21,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static const char welcome[] = "{\"type\":\"welcome\",\"session\":\"peer\",\"heartbeat_ms\":5000,\"version\":\"0\"}";
@@ -41,6 +45,8 @@ struct answer {
     size_t length;
 };
 static struct answer to_handshake, to_frame;
+
+static int *subscribers, subscribed;
 
 static void add(struct answer *answer, const char *bytes, size_t length)
 {
@@ -79,18 +85,107 @@ static void accept_all(int listener, int epoll)
     }
 }
 
+static void end(int fd)
+{
+    for (int at = 0; at < subscribed; at++) {
+        if (subscribers[at] == fd) {
+            subscribers[at] = subscribers[--subscribed];
+            break;
+        }
+    }
+    close(fd);
+}
+
 static void answer(int fd)
 {
     char request[16384];
     ssize_t count = recv(fd, request, sizeof request, 0);
-    const struct answer *answer = count > 0 && *request == 'G' ? &to_handshake : &to_frame;
+    bool shakes_hands = count > 0 && *request == 'G';
+    const struct answer *answer = shakes_hands ? &to_handshake : &to_frame;
     if (count <= 0 || send(fd, answer->bytes, answer->length, MSG_NOSIGNAL) < 0)
-        close(fd);
+        end(fd);
+    else if (!shakes_hands && (uint8_t)request[0] == 0x81)
+        subscribers[subscribed++] = fd;
+}
+
+/* ---- what is published ---- */
+
+static void fan_out(const char *payload, size_t length)
+{
+    static char frame[65536];
+    size_t header = 2;
+    frame[0] = (char)0x81;
+    if (length < 126) {
+        frame[1] = (char)length;
+    } else {
+        frame[1] = 126;
+        frame[2] = (char)(length >> 8);
+        frame[3] = (char)length;
+        header = 4;
+    }
+    memcpy(frame + header, payload, length);
+    for (int at = 0; at < subscribed; at++)
+        send(subscribers[at], frame, header + length, MSG_NOSIGNAL);
+}
+
+/* Reads `*N` or `$N` and its line end; NULL where it has not arrived whole. */
+static const char *take_number(const char *at, const char *end, char kind, size_t *number)
+{
+    const char *line_end = at < end ? memchr(at, '\n', (size_t)(end - at)) : NULL;
+    if (!line_end)
+        return NULL;
+    check(*at == kind, "what Valkey sent");
+    *number = strtoul(at + 1, NULL, 10);
+    return line_end + 1;
+}
+
+/* One push of three words, `message NAME PAYLOAD` (RESP2); returns its end, or NULL for not yet.
+ * The answer to SUBSCRIBE has a number for its third word. */
+static const char *take_message(const char *at, const char *end)
+{
+    size_t words, length = 0;
+    at = take_number(at, end, '*', &words);
+    for (size_t word = 0; at && word < words; word++) {
+        if (at < end && *at == ':') {
+            at = take_number(at, end, ':', &length);
+            continue;
+        }
+        at = take_number(at, end, '$', &length);
+        if (!at || (size_t)(end - at) < length + 2)
+            return NULL;
+        if (word == 2)
+            fan_out(at, length);
+        at += length + 2;
+    }
+    return at;
+}
+
+static int follow(const char *path, const char *name)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    check(connect(fd, (struct sockaddr *)&address, sizeof address) == 0, "connect to Valkey");
+    check(dprintf(fd, "SUBSCRIBE %s\r\n", name) > 0, "SUBSCRIBE");
+    return fd;
+}
+
+static void hear(int valkey)
+{
+    static char buffer[1 << 20];
+    static size_t kept;
+    ssize_t count = recv(valkey, buffer + kept, sizeof buffer - kept, 0);
+    check(count > 0, "Valkey's link");
+    const char *at = buffer, *end = buffer + kept + count, *next;
+    while ((next = take_message(at, end)))
+        at = next;
+    kept = (size_t)(end - at);
+    memmove(buffer, at, kept);
 }
 
 int main(int argc, char **argv)
 {
-    check(argc == 2, "usage: floor PORT");
+    check(argc == 4, "usage: floor PORT VALKEY_SOCKET NAME");
     add(&to_handshake, handshake, strlen(handshake));
     add_frame(&to_handshake, welcome);
     add_frame(&to_frame, reply);
@@ -100,6 +195,8 @@ int main(int argc, char **argv)
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
+    subscribers = calloc(files.rlim_max, sizeof *subscribers);
+    check(subscribers != NULL, "memory");
 
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons((uint16_t)atoi(argv[1])),
@@ -112,6 +209,9 @@ int main(int argc, char **argv)
     check(listen(listener, 4096) == 0, "listen");
     struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
     check(epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event) == 0, "epoll_ctl");
+    int valkey = follow(argv[2], argv[3]);
+    event.data.fd = valkey;
+    check(epoll_ctl(epoll, EPOLL_CTL_ADD, valkey, &event) == 0, "epoll_ctl");
 
     for (;;) {
         struct epoll_event events[256];
@@ -119,6 +219,8 @@ int main(int argc, char **argv)
         for (int at = 0; at < count; at++) {
             if (events[at].data.fd == listener)
                 accept_all(listener, epoll);
+            else if (events[at].data.fd == valkey)
+                hear(valkey);
             else
                 answer(events[at].data.fd);
         }
