@@ -189,8 +189,16 @@ async def test_a_client_that_asks_and_never_reads(make_hub: MakeHub) -> None:
         # Large commands with larger answers: all of them would be more than may wait.
         command = '{"id":1,"method":"subscribe","params":{"channel":"portfolio"},"fill":"%s"}'
         client.write(client_frame(TEXT, (command % ("x" * 30_000)).encode()) * 150)
-        await eventually(lambda: not live.hub.connections, "it was let go")
+        outbox, peaks = outbox_of(live), [0]
+
+        def is_let_go() -> bool:
+            peaks.append(outbox.waiting_bytes)
+            return not live.hub.connections
+
+        await eventually(is_let_go, "it was let go")
         assert live.hub.metrics.closes == {codes.ABNORMAL: 1}
+        # The answers to what one read brings, at most.
+        assert max(peaks) < 2_000_000
         client.read_on()
 
 
