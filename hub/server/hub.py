@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import logging
 import secrets
 import time
@@ -90,6 +91,8 @@ class Hub:
         )
         self._wheel: Wheel[Connection] = Wheel(TICK_SECONDS, clock())
         self._empty = asyncio.Event()
+        self._name = secrets.token_urlsafe(6)
+        self._count = itertools.count(1)
 
     async def __aenter__(self) -> Hub:
         await self.feeds.connect()
@@ -120,7 +123,8 @@ class Hub:
     def open_session(self, connection: Connection, outbox: Outbox, token: str | None) -> None:
         """A connection's handshake is done. Its adapter sets `connection.session` here."""
         now = self.clock()
-        session = Session(secrets.token_urlsafe(9), outbox, self.limits, now)
+        # For logs and support, not for access: random once, counted from there.
+        session = Session(f"{self._name}-{next(self._count)}", outbox, self.limits, now)
         connection.session = session
         self.connections[session] = connection
         self.metrics.accepted += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import resource
 import signal
@@ -23,6 +24,8 @@ from hub.server.websocket import WebSocketProtocol
 SEND_BUFFER_BYTES = 256 * 1024
 BACKLOG = 4096
 LOOK_SECONDS = 0.1
+GC_THRESHOLDS = (10_000, 20, 50)
+"""Allocations before a collection of the youngest, and collections before one of the next older."""
 
 
 class HubServer(uvicorn.Server):
@@ -127,6 +130,11 @@ def serve_worker(settings: Settings, sock: socket.socket, *, announce: bool = Tr
         h11_max_incomplete_event_size=settings.header_bytes,
     )
     announcement = f"Tapecast listens on {url_of(sock)}" if announce else ""
+    # What lives as long as the process is looked at by no collection from here on, and a storm of
+    # connections, of which none is garbage, by few.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     HubServer(config, app.state.hub, announcement).run(sockets=[sock])
 
 
