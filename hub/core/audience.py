@@ -1,8 +1,9 @@
 """Who hears one feed, and how each is served.
 
 Rules:
-1. In step: the connection takes frames; every frame of the feed is handed to its transport at once.
-   This is the loop that the hub spends its life in: one call a subscriber, and nothing else.
+1. In step: the connection takes frames; every frame of the feed is handed to its transport at once,
+   those that came together in one piece. This is the loop that the hub spends its life in: one call
+   a subscriber, and nothing else.
 2. Held: the connection takes nothing for now. A log's frames wait in its outbox; a value or a table
    remembers where it stopped, and is caught up by one frame later.
 3. Paced: the subscriber asked for at most one update in `interval_ms`. The paced with the same
@@ -10,6 +11,8 @@ Rules:
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from hub.core.feed import Feed
 from hub.core.frame import Frame
@@ -117,18 +120,19 @@ class Audience:
 
     # Serving
 
-    def deliver(self, seq: int, frame: Frame, now: float) -> int:
-        """Fan out the update with this seq, which the feed has applied; returns how many
-        subscriptions it was handed to at once.
+    def deliver(self, seq: int, frames: Sequence[Frame], now: float) -> int:
+        """Fan out the updates up to this seq, which the feed has applied; returns how many
+        deliveries were made at once.
 
         Subscriptions whose outbox overflowed are the caller's to close: see `overflowed`.
         """
         self._seq = seq
         if self._held and self.feed.kind is Kind.LOG:
-            # Before those in step: whoever is held from here on has had the frame.
+            # Before those in step: whoever is held from here on has had the frames.
             for subscription in self._held:
-                subscription.outbox.send(frame, now)
-        handed = self._write(frame)
+                for frame in frames:
+                    subscription.outbox.send(frame, now)
+        handed = self._write(frames)
         for pace in self._paces.values():
             if pace.due_at is None:
                 pace.due_at = max(now, pace.next_at)
@@ -138,7 +142,7 @@ class Audience:
         """Send a frame without a position to everybody, in order with the updates."""
         for subscription in self._held:
             subscription.outbox.send(frame, now)
-        self._write(frame)
+        self._write((frame,))
         for pace in self._paces.values():
             for subscription in list(pace.members):
                 subscription.outbox.send(frame, now)
@@ -157,14 +161,15 @@ class Audience:
             self.join(subscription)
         self._seq = self.feed.position.seq
 
-    def _write(self, frame: Frame) -> int:
+    def _write(self, frames: Sequence[Frame]) -> int:
         handed = 0
-        for spell, writes in list(self._in_step.items()):
-            spelled = spell(frame)
-            handed += len(writes)
+        for spell, in_step in list(self._in_step.items()):
             # A write may hold its own subscription, which takes it out of the dict.
-            for write in list(writes.values()):
-                write(spelled)
+            writes = list(in_step.values())
+            handed += len(writes) * len(frames)
+            for piece in spell(frames):
+                for write in writes:
+                    write(piece)
         return handed
 
     def overflowed(self) -> list[Subscription]:

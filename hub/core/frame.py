@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
+JOINED_BYTES = 64 * 1024
+"""What is handed to a transport in one go at most: more is better shared than copied."""
+
 
 class Frame:
     """The payload of a text frame, and each transport's spelling of it, made once.
@@ -18,3 +23,17 @@ class Frame:
 
     def __len__(self) -> int:
         return len(self.payload)
+
+
+def joinable(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
+    """The frames in order, in runs of at most `JOINED_BYTES`; what is larger goes alone."""
+    run: list[Frame] = []
+    size = 0
+    for frame in frames:
+        if run and size + len(frame) > JOINED_BYTES:
+            yield run
+            run, size = [], 0
+        run.append(frame)
+        size += len(frame)
+    if run:
+        yield run

@@ -18,22 +18,19 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from hub.core.frame import Frame
+from hub.core.frame import JOINED_BYTES, Frame
 
 if TYPE_CHECKING:
     from hub.core.limits import Limits
     from hub.core.session import Session
     from hub.core.subscription import Subscription
 
-Spell: TypeAlias = Callable[[Frame], Any]
-"""How a transport spells a frame; the same function for all connections of one kind."""
+Spell: TypeAlias = Callable[[Sequence[Frame]], Sequence[Any]]
+"""How a transport spells frames that go out together, in as few pieces as it can: a call of `Write`
+for each. One frame is one piece. The same function for all connections of one kind."""
 Write: TypeAlias = Callable[[Any], None]
-"""Hands a spelled frame to a transport. It may call `Outbox.pause` before it returns."""
-WriteAll: TypeAlias = Callable[[list[Any]], None]
-"""Hands several to a transport in one go, where it has a cheaper way than one by one."""
-
-JOINED_BYTES = 64 * 1024
-"""What is handed over in one go at most: more is better shared than copied."""
+"""Hands a piece to a transport. It may call `Outbox.pause` before it returns, and takes the other
+pieces of the same frames even so."""
 
 
 class Outbox:
@@ -43,16 +40,13 @@ class Outbox:
     """
 
     __slots__ = ("_answer_bytes", "_answer_frames", "_bytes", "_limits", "_paused_at", "_waiting",
-                 "_write_all", "clear", "overflowed", "owner", "spell", "subscriptions",
+                 "clear", "overflowed", "owner", "spell", "subscriptions",
                  "write")  # fmt: skip
 
-    def __init__(
-        self, spell: Spell, write: Write, limits: Limits, write_all: WriteAll | None = None
-    ) -> None:
+    def __init__(self, spell: Spell, write: Write, limits: Limits) -> None:
         self.owner: Session
         self.spell = spell
         self.write = write
-        self._write_all = write_all
         self.clear = True
         self.overflowed = False
         self.subscriptions: dict[str, Subscription] = {}
@@ -78,7 +72,7 @@ class Outbox:
     def send(self, frame: Frame, now: float) -> None:
         """Send a frame, or let it wait; one that would overflow sets `overflowed` instead."""
         if self.clear:
-            self.write(self.spell(frame))
+            self._write((frame,))
             return
         limits = self._limits
         waiting = self._waiting
@@ -99,8 +93,8 @@ class Outbox:
 
     def send_answer(self, answer: Sequence[Frame], now: float) -> None:
         """Send the answer to a subscribe; one that there is no room for waits as any frame does."""
-        if self.clear and self._write_all is not None and sum(map(len, answer)) <= JOINED_BYTES:
-            self._write_all([self.spell(frame) for frame in answer])
+        if self.clear and sum(map(len, answer)) <= JOINED_BYTES:
+            self._write(answer)
             return
         if self.has_room_for(answer):
             self._answer_bytes += sum(map(len, answer))
@@ -109,6 +103,10 @@ class Outbox:
             self.send(frame, now)
         if self.clear:
             self._forget_answers()
+
+    def _write(self, frames: Sequence[Frame]) -> None:
+        for piece in self.spell(frames):
+            self.write(piece)
 
     def _forget_answers(self) -> None:
         self._answer_bytes = self._answer_frames = 0
@@ -133,7 +131,7 @@ class Outbox:
             while waiting:
                 frame, _ = waiting.popleft()
                 self._bytes -= len(frame)
-                self.write(self.spell(frame))
+                self._write((frame,))
                 if self._paused_at is not None:
                     return
             self._waiting = None

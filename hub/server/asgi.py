@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -35,8 +36,12 @@ _GONE = (WebSocketDisconnect, RuntimeError)
 """What `send` raises where the client is gone already; the reader hears of it too."""
 
 
-def spell(frame: Frame) -> str:
-    """A frame as every connection of this kind is sent it."""
+def spell(frames: Sequence[Frame]) -> list[str]:
+    """Frames as every connection of this kind is sent them: one by one, as ASGI wants them."""
+    return [_text(frame) for frame in frames]
+
+
+def _text(frame: Frame) -> str:
     text = frame.text
     if text is None:
         text = frame.text = frame.payload.decode()

@@ -15,7 +15,7 @@ from broadcaster import Broadcast
 from hub.broker.base import Broker, BrokerUnavailableError
 from hub.core.audience import Audience
 from hub.core.feed import Loaded
-from hub.core.frame import Frame
+from hub.core.frame import Frame, joinable
 from hub.core.registry import Registry, Waiter
 from hub.core.session import Follow, Session
 from hub.protocol import codes, frames
@@ -224,8 +224,8 @@ class Feeds:
 
     def _changed(self, keeper: FeedKeeper, loaded: Loaded) -> None:
         if not loaded.reset:
-            for entry in loaded.entries:
-                self._applied(keeper, entry)
+            if loaded.entries:
+                self._applied(keeper, loaded.entries)
             return
         self._metrics.resets += 1
         logger.warning("%s: a new history; subscribers start anew", keeper.channel)
@@ -235,16 +235,19 @@ class Feeds:
             reset = frames.channel_state(keeper.channel, ChannelState.RESET, self._now_us())
             audience.restart(Frame(reset), self._clock())
 
-    def _applied(self, keeper: FeedKeeper, entry: Envelope) -> None:
+    def _applied(self, keeper: FeedKeeper, entries: list[Envelope]) -> None:
         audience = self.registry.get(keeper.channel)
         if audience is None:
             return
         now = self._clock()
         if (state := keeper.feed.check_freshness(now)) is not None:
             self._announce_turn(audience, state, now)
-        self._metrics.delivered += audience.deliver(entry.seq, Frame(entry.payload), now)
-        for subscription in audience.overflowed():
-            self._too_slow(subscription.session)
+        seq = entries[0].seq - 1
+        for run in joinable([Frame(entry.payload) for entry in entries]):
+            seq += len(run)
+            self._metrics.delivered += audience.deliver(seq, run, now)
+            for subscription in audience.overflowed():
+                self._too_slow(subscription.session)
 
     def _heard(self, keeper: FeedKeeper, foreign: Foreign) -> None:
         audience = self.registry.get(keeper.channel)

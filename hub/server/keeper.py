@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from broadcaster import Broadcast
 
@@ -31,6 +32,9 @@ from hub.protocol.errors import EnvelopeError
 from hub.protocol.streams import Kind, Stream
 from hub.server.metrics import Metrics
 
+if TYPE_CHECKING:
+    from broadcaster._base import Subscriber
+
 logger = logging.getLogger(__name__)
 
 STATE_READ_ENTRIES = 50
@@ -40,8 +44,9 @@ RETRY_SECONDS = 0.2
 class FeedKeeper:
     """The owner of one feed and of its subscription to the broker.
 
-    opened, changed, applied, heard: called when the feed is up, when a reading was loaded, for an
-    entry that was applied, and for a foreign publish, always without an await since the feed moved.
+    opened, changed, applied, heard: called when the feed is up, when a reading was loaded, for the
+    entries that arrived together and were applied, and for a foreign publish, always without an
+    await since the feed moved.
     """
 
     def __init__(
@@ -55,7 +60,7 @@ class FeedKeeper:
         *,
         opened: Callable[[FeedKeeper], None],
         changed: Callable[[FeedKeeper, Loaded], None],
-        applied: Callable[[FeedKeeper, Envelope], None],
+        applied: Callable[[FeedKeeper, list[Envelope]], None],
         heard: Callable[[FeedKeeper, Foreign], None],
     ) -> None:
         self.feed = Feed(channel, options)
@@ -92,8 +97,8 @@ class FeedKeeper:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._read_when_wanted(open_seconds))
                     while True:
-                        event = await subscriber.get()
-                        self._receive(event.message)
+                        messages = await _arrived(subscriber)
+                        self._receive(messages)
             except* BrokerUnavailableError as errors:
                 raise errors.exceptions[0] from None
 
@@ -106,37 +111,47 @@ class FeedKeeper:
 
     # What the broker delivers
 
-    def _receive(self, message: object) -> None:
+    def _receive(self, messages: list[object]) -> None:
         self.heard_at = now = self._clock()
-        if isinstance(message, Link):
-            self.repair()
-            return
-        assert isinstance(message, bytes), "a broker delivers bytes, or says that it was away"
-        self._metrics.received += 1
-        try:
-            if is_envelope(message):
-                self._take(decode_envelope(self.channel, message), now)
-            elif (lease := decode_lease(message)) is not None:
-                self._renew(lease, now)
-            else:
-                self._heard(self, decode_foreign(message))
-        except EnvelopeError as error:
-            self._metrics.rejected += 1
-            logger.warning("%s: %s", self.channel, error)
+        applied: list[Envelope] = []
+        for message in messages:
+            if isinstance(message, Link):
+                self.repair()
+                continue
+            assert isinstance(message, bytes), "a broker delivers bytes, or says that it was away"
+            self._metrics.received += 1
+            try:
+                if is_envelope(message):
+                    self._take(decode_envelope(self.channel, message), applied, now)
+                elif (lease := decode_lease(message)) is not None:
+                    self._renew(lease, now)
+                else:
+                    foreign = decode_foreign(message)
+                    self._hand_on(applied)
+                    self._heard(self, foreign)
+            except EnvelopeError as error:
+                self._metrics.rejected += 1
+                logger.warning("%s: %s", self.channel, error)
+        self._hand_on(applied)
 
-    def _take(self, entry: Envelope, now: float) -> None:
+    def _take(self, entry: Envelope, applied: list[Envelope], now: float) -> None:
         feed = self.feed
         match feed.receive(entry):
             case Outcome.APPLIED:
                 feed.renew(now)
                 assert feed.newest is not None, "it was applied just now"
-                self._applied(self, feed.newest)
+                applied.append(feed.newest)
             case Outcome.DUPLICATE:
                 self._metrics.duplicates += 1
             case Outcome.BROKEN:
                 self.repair()
             case Outcome.HELD:
                 feed.renew(now)
+
+    def _hand_on(self, applied: list[Envelope]) -> None:
+        if applied:
+            self._applied(self, applied.copy())
+            applied.clear()
 
     def _renew(self, lease: Lease, now: float) -> None:
         self.feed.renew(now, lease.lease_ms / 1000)
@@ -177,3 +192,18 @@ class FeedKeeper:
 
     def _first_limit(self) -> int:
         return FIRST_READ_ENTRIES if self.feed.kind is Kind.LOG else STATE_READ_ENTRIES
+
+
+async def _arrived(subscriber: Subscriber) -> list[object]:
+    """The next message, and those that arrived together with it.
+
+    broadcaster itself can't be asked for what is there already: its queue is looked into, and
+    tests/server/test_keeper.py holds it to that.
+    """
+    messages: list[object] = [(await subscriber.get()).message]
+    queue = subscriber._queue
+    while not queue.empty():
+        event = queue.get_nowait()
+        assert event is not None, "the end comes after this subscription's own"
+        messages.append(event.message)
+    return messages

@@ -8,6 +8,7 @@ calls of `close` and `abort`, or straight to the transport as bytes that many co
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
@@ -41,8 +42,14 @@ HIGH_WATER_BYTES = 64 * 1024
 LOW_WATER_BYTES = 16 * 1024
 
 
-def spell(frame: Frame) -> bytes:
-    """A frame as every connection of this kind is sent it."""
+def spell(frames: Sequence[Frame]) -> tuple[bytes]:
+    """Frames as every connection of this kind is sent them: joined, as a write is a system call."""
+    if len(frames) == 1:
+        return (_wire(frames[0]),)
+    return (b"".join(map(_wire, frames)),)
+
+
+def _wire(frame: Frame) -> bytes:
     wire = frame.wire
     if wire is None:
         wire = frame.wire = encode_text(frame.payload)
@@ -129,7 +136,7 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
     def _admit(self, request: UpgradeRequest) -> None:
         hub = self._hub
         transport = self._transport
-        outbox = Outbox(spell, transport.write, hub.limits, transport.writelines)
+        outbox = Outbox(spell, transport.write, hub.limits)
         allowed = hub.settings.allowed_origins
         if not origin_allowed(request.origin, request.headers["Host"], allowed):
             reason = f"pages of {request.origin} may not connect"

@@ -5,7 +5,7 @@ Redis is a `ModelChannel`, a connection is a `Transport`, a client is a `ModelCl
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from hub.core.feed import Feed, Outcome
 from hub.core.frame import Frame
@@ -28,9 +28,9 @@ from tests.core.model_client import ModelClient
 EVERYTHING = Grant("desk", read=("*",), publish=("*",))
 
 
-def payload_of(frame: Frame) -> bytes:
-    """How the transports of these tests spell a frame."""
-    return frame.payload
+def payloads_of(frames: Sequence[Frame]) -> list[list[bytes]]:
+    """How the transports of these tests spell frames: all in one piece."""
+    return [[frame.payload for frame in frames]]
 
 
 class Transport:
@@ -47,26 +47,16 @@ class Transport:
         self.written: list[tuple[float, bytes]] = []
         self.outbox: Outbox
 
-    def write(self, payload: bytes) -> None:
-        """Take one frame."""
+    def write(self, payloads: Sequence[bytes]) -> None:
+        """Take frames that go out together; room is looked at when all are taken."""
         assert not self.outbox.paused, "written to while it takes nothing"
-        self.written.append((self.now, payload))
+        self.written.extend((self.now, payload) for payload in payloads)
         if self.room is not None:
-            self.room -= 1
+            self.room -= len(payloads)
             if self.room <= 0:
                 self.outbox.pause(self.now)
                 if self.eager:
                     self.make_room(1)
-
-    def write_all(self, payloads: Iterable[bytes]) -> None:
-        """Take several frames in one go; room is looked at when all are taken."""
-        room, self.room = self.room, None
-        for payload in payloads:
-            self.write(payload)
-            room = None if room is None else room - 1
-        self.room = room
-        if room is not None and room <= 0:
-            self.outbox.pause(self.now)
 
     def make_room(self, room: int | None) -> None:
         """Take so many more, and tell the outbox where it was paused."""
@@ -126,7 +116,7 @@ class ModelHub:
 
     def connect(self, client: ModelClient, transport: Transport) -> ModelConnection:
         """Open a connection whose token was good."""
-        outbox = Outbox(payload_of, transport.write, self.limits, transport.write_all)
+        outbox = Outbox(payloads_of, transport.write, self.limits)
         transport.outbox, transport.now = outbox, self.now
         session = Session("s", outbox, self.limits, self.now)
         connection = ModelConnection(client, transport, session)
@@ -218,7 +208,7 @@ class ModelHub:
     def _deliver(self, entry: Envelope) -> None:
         audience = self.registry.get(entry.channel)
         assert audience is not None
-        audience.deliver(entry.seq, Frame(entry.payload), self.now)
+        audience.deliver(entry.seq, [Frame(entry.payload)], self.now)
         for subscription in audience.overflowed():
             self._look_at(self._connection_of(subscription))
 

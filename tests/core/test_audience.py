@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from hub.core.session import Session
 from hub.core.subscription import Subscription
 from hub.protocol.streams import Kind, Stream
 from tests.core.model_channel import ModelChannel
-from tests.core.model_hub import Transport, payload_of
+from tests.core.model_hub import Transport, payloads_of
 
 RESET = Frame(b'{"type":"reset"}')
 
@@ -46,7 +47,7 @@ class Hall:
         else:
             entry = self.channel.put(data)
         self.feed.receive(entry)
-        return self.audience.deliver(entry.seq, Frame(entry.payload), now)
+        return self.audience.deliver(entry.seq, [Frame(entry.payload)], now)
 
     def reset(self, channel: ModelChannel) -> None:
         """The channel's history is another one from now on."""
@@ -62,7 +63,7 @@ class Listener:
 
     def __init__(self, hall: Hall, interval_ms: int, limits: Limits, transport: Transport) -> None:
         self.transport = transport
-        self.outbox = transport.outbox = Outbox(payload_of, transport.write, limits)
+        self.outbox = transport.outbox = Outbox(payloads_of, transport.write, limits)
         Session("s", self.outbox, limits, 0.0)
         self.subscription = Subscription(self.outbox, hall.audience, interval_ms)
         self.outbox.subscriptions[hall.channel.name] = self.subscription
@@ -331,6 +332,32 @@ def test_a_reset_to_another_kind_serves_everybody_by_it() -> None:
         assert listener.heard_data[-2:] == ["b", "c"]
 
 
+@pytest.mark.parametrize("kind", Kind)
+def test_what_came_together_goes_out_in_one_write(kind: Kind) -> None:
+    """In order; who pauses within that write has had it all, and who was held misses nothing."""
+    hall = Hall(kind)
+    listeners = [hall.admit(), hall.admit(room=1), held := hall.admit(room=0)]
+    held.outbox.pause(0.0)
+    pieces: list[Sequence[bytes]] = []
+    listeners[0].subscription.outbox.write = pieces.append
+    hall.audience.leave(listeners[0].subscription)
+    hall.audience.join(listeners[0].subscription)
+    entries = []
+    for data in (b"1", b"2", b"3"):
+        patch = hall.channel.patch({"a": data}) if kind is Kind.TABLE else hall.channel.put(data)
+        hall.feed.receive(patch)
+        entries.append(patch)
+    frames = [Frame(entry.payload) for entry in entries]
+    assert hall.audience.deliver(entries[-1].seq, frames, 0.0) == 2 * 3
+    assert pieces == [[entry.payload for entry in entries]]
+    assert listeners[1].transport.take() == [(0.0, entry.payload) for entry in entries]
+    held.transport.make_room(None)
+    seqs = [frame["seq"] for frame in held.heard]
+    assert seqs == ([1, 2, 3] if kind is Kind.LOG else [3])
+    listeners[1].transport.make_room(None)
+    assert listeners[1].heard == []
+
+
 def test_what_a_reading_brings_is_served_entry_by_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     """The feed is ahead of its audience then: who pauses half way is caught up from there."""
     monkeypatch.setattr(feed_module, "RING_ENTRIES", 2)
@@ -339,7 +366,7 @@ def test_what_a_reading_brings_is_served_entry_by_entry(monkeypatch: pytest.Monk
     for data in (b"1", b"2", b"3", b"4"):
         hall.channel.put(data)
     for entry in hall.feed.load(hall.channel.read(hall.feed.begin_reading()), 0.0).entries:
-        hall.audience.deliver(entry.seq, Frame(entry.payload), 0.0)
+        hall.audience.deliver(entry.seq, [Frame(entry.payload)], 0.0)
     slow.transport.make_room(None)
     assert in_step.heard_data == [1, 2, 3, 4]
     assert [(frame["seq"], frame["data"]) for frame in slow.heard] == [(1, 1), (2, 2), (4, 4)]

@@ -20,7 +20,7 @@ from hub.protocol.position import Position
 from hub.protocol.streams import Kind, Stream
 from tests.core.model_channel import NAMES, ModelChannel
 from tests.core.model_client import ModelClient
-from tests.core.model_hub import EVERYTHING, ModelHub, Transport, payload_of
+from tests.core.model_hub import EVERYTHING, ModelHub, Transport, payloads_of
 
 LIMITS = Limits(max_subscriptions=2, max_publishes=2, max_strikes=3)
 
@@ -30,7 +30,7 @@ class Desk:
 
     def __init__(self, grant: Grant | None = EVERYTHING, limits: Limits = LIMITS) -> None:
         self.transport = Transport()
-        outbox = self.transport.outbox = Outbox(payload_of, self.transport.write, limits)
+        outbox = self.transport.outbox = Outbox(payloads_of, self.transport.write, limits)
         self.session = Session("s-1", outbox, limits, 0.0)
         self.channels = {kind: ModelChannel(kind) for kind in Kind}
         self.audiences: dict[str, Audience] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -132,8 +132,8 @@ def forget_deletes(self: TableState, seq: int) -> bytes | None:
     return frames.update_rows({key: self._rows[key] for key in changed}, [])
 
 
-def lose_the_last(self: Audience, seq: int, frame: Frame, now: float) -> int:
-    handed = DELIVER(self, seq, frame, now)
+def lose_the_last(self: Audience, seq: int, frames: Sequence[Frame], now: float) -> int:
+    handed = DELIVER(self, seq, frames, now)
     for pace in self._paces.values():
         if pace.due_at is not None and pace.due_at > now:
             pace.due_at = None

@@ -3,11 +3,13 @@ who notices nothing but a reset."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from hub.core.audience import Audience
 from hub.core.feed import MAX_HELD
+from hub.core.frame import Frame
 from hub.server.feeds import Feeds
 from tests.server.conftest import MakeHub
 from tests.support.brokers import eventually, store
@@ -143,6 +145,25 @@ async def test_what_comes_during_a_reading_is_held_back(
     broker.reading.set()
     assert await seqs(client, 3) == [2, 3, 4]
     assert await client.is_quiet()
+
+
+async def test_what_arrives_together_is_fanned_out_together(
+    client: SocketClient, broker: HeldBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one step, of which a foreign publish makes two: it keeps its place in the order."""
+    deliver, steps = Audience.deliver, []
+
+    def watched(self: Audience, seq: int, frames: Sequence[Frame], now: float) -> int:
+        steps.append(len(frames))
+        return deliver(self, seq, frames, now)
+
+    monkeypatch.setattr(Audience, "deliver", watched)
+    await store(broker, entry(2, b"2"), entry(3, b"3"))
+    await broker.publish("decisions", b'"by hand"')
+    await store(broker, entry(4, b"4"), entry(5, b"5"), entry(6, b"6"))
+    heard = [await client.recv() for _ in range(6)]
+    assert [frame["data"] for frame in heard] == [2, 3, "by hand", 4, 5, 6]
+    assert steps == [2, 3]
 
 
 async def test_more_than_can_be_held_back_is_read_again(
