@@ -19,7 +19,7 @@ from hub.protocol.position import Position
 from hub.protocol.reading import ChannelReading
 from hub.protocol.streams import Kind, Stream, stream_options
 
-FRESH_SECONDS = 1.0
+FRESH_SECONDS = 0.1
 READING_SHARE = 0.1
 """At most this share of the time is spent on listings, however many channels there are."""
 READS_AT_ONCE = 8
