@@ -59,7 +59,7 @@ def _wire(frame: Frame) -> bytes:
 class WebSocketProtocol(asyncio.Protocol, Connection):
     """One connection, from its upgrade request to its end."""
 
-    __slots__ = ("_hub", "_reader", "_rejected", "_transport")
+    __slots__ = ("_hub", "_reader", "_rejected", "_response", "_transport")
 
     def __init__(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any]
@@ -68,6 +68,7 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
         self._hub: Hub = app_state["hub"]
         self._reader: FrameReader | None = None
         self._rejected = False
+        self._response = b""
         self._transport: asyncio.Transport
 
     # What the transport says
@@ -124,19 +125,19 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
         )
         if not isinstance(answer, Rejected) and answer.request.path != PATH:
             answer = reject(HTTPStatus.NOT_FOUND, f"WebSockets are at {PATH}")
-        transport.write(answer.response)
         if isinstance(answer, Rejected):
             self._rejected = True
+            transport.write(answer.response)
             transport.close()
             return
+        self._response = answer.response
         self._reader = FrameReader(hub.settings.frame_bytes)
         transport.set_write_buffer_limits(HIGH_WATER_BYTES, LOW_WATER_BYTES)
         self._admit(answer.request)
 
     def _admit(self, request: UpgradeRequest) -> None:
         hub = self._hub
-        transport = self._transport
-        outbox = Outbox(spell, transport.write, hub.limits)
+        outbox = Outbox(spell, self._write_first, hub.limits)
         allowed = hub.settings.allowed_origins
         if not origin_allowed(request.origin, request.headers["Host"], allowed):
             reason = f"pages of {request.origin} may not connect"
@@ -149,10 +150,21 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
             authorization = request.headers.get("Authorization")
             hub.open_session(self, outbox, shown_token(authorization, request.offered))
 
+    def _write_first(self, welcome: bytes) -> None:
+        """The welcome leaves with the handshake's response: a write is a system call."""
+        outbox = self.session.outbox
+        outbox.write = self._transport.write
+        outbox.write(self._taken_response() + welcome)
+
+    def _taken_response(self) -> bytes:
+        response, self._response = self._response, b""
+        return response
+
     # The end
 
     def close(self, code: Code, reason: str) -> None:
-        self._transport.write(encode_close(code.number, reason))
+        # Where the connection is refused, nothing was written yet.
+        self._transport.write(self._taken_response() + encode_close(code.number, reason))
         # A client that still waits for room has frames before this one, and must read them.
         self._transport.resume_reading()
 
