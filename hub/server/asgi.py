@@ -23,7 +23,7 @@ from hub.protocol.codes import Code
 from hub.protocol.frames import SUBPROTOCOL
 from hub.server.connection import Connection
 from hub.server.hub import Hub
-from hub.server.identity import origin_allowed, shown_token
+from hub.server.identity import shown_token
 from hub.server.wsframes import cut_reason
 
 HIGH_WATER_CHARACTERS = 64 * 1024
@@ -86,15 +86,13 @@ class AsgiConnection(Connection):
         """Open a session, or refuse the connection with a reason that a browser can see."""
         hub, headers = self._hub, self._websocket.headers
         outbox = Outbox(spell, self._write, hub.limits)
-        origin = headers.get("origin")
-        if not origin_allowed(origin, headers.get("host", ""), hub.settings.allowed_origins):
-            hub.refuse(self, outbox, codes.FORBIDDEN, f"pages of {origin} may not connect")
-        elif hub.draining:
-            hub.refuse(self, outbox, codes.RESTART, "the hub restarts")
-        elif hub.is_full:
-            hub.refuse(self, outbox, codes.TRY_LATER, "the hub is full")
-        else:
-            hub.open_session(self, outbox, shown_token(headers.get("authorization"), offered))
+        hub.admit(
+            self,
+            outbox,
+            origin=headers.get("origin"),
+            host=headers.get("host", ""),
+            token=shown_token(headers.get("authorization"), offered),
+        )
 
     async def run(self) -> None:
         """Read and write until either side ends."""

@@ -36,6 +36,7 @@ from hub.protocol.publication import Receipt
 from hub.server.auth import Authenticator, AuthError
 from hub.server.connection import Connection
 from hub.server.feeds import Feeds
+from hub.server.identity import origin_allowed
 from hub.server.ingest import Ingest, PublishRequest
 from hub.server.metrics import Metrics
 from hub.server.settings import Settings
@@ -120,8 +121,27 @@ class Hub:
 
     # Connections
 
-    def open_session(self, connection: Connection, outbox: Outbox, token: str | None) -> None:
-        """A connection's handshake is done. Its adapter sets `connection.session` here."""
+    def admit(
+        self,
+        connection: Connection,
+        outbox: Outbox,
+        *,
+        origin: str | None,
+        host: str,
+        token: str | None,
+    ) -> None:
+        """A connection's handshake is done: open its session, or refuse it with a reason that a
+        browser can see. Either sets `connection.session`."""
+        if not origin_allowed(origin, host, self.settings.allowed_origins):
+            self._refuse(connection, outbox, codes.FORBIDDEN, f"pages of {origin} may not connect")
+        elif self.draining:
+            self._refuse(connection, outbox, codes.RESTART, "the hub restarts")
+        elif self._is_full:
+            self._refuse(connection, outbox, codes.TRY_LATER, "the hub is full")
+        else:
+            self._open_session(connection, outbox, token)
+
+    def _open_session(self, connection: Connection, outbox: Outbox, token: str | None) -> None:
         now = self.clock()
         # For logs and support, not for access: random once, counted from there.
         session = Session(f"{self._name}-{next(self._count)}", outbox, self.limits, now)
@@ -135,9 +155,7 @@ class Hub:
         if not session.closed:
             self.schedule(connection, session.next_deadline())
 
-    def refuse(self, connection: Connection, outbox: Outbox, code: Code, reason: str) -> None:
-        """A connection that must not go on: its client hears why, which a browser only does after
-        the handshake."""
+    def _refuse(self, connection: Connection, outbox: Outbox, code: Code, reason: str) -> None:
         self.metrics.refused(code)
         session = connection.session = Session("", outbox, self.limits, self.clock())
         self.connections[session] = connection
@@ -189,8 +207,7 @@ class Hub:
             self._wheel.add(connection, deadline)
 
     @property
-    def is_full(self) -> bool:
-        """Whether as many connections are open as may be."""
+    def _is_full(self) -> bool:
         most = self.settings.max_connections
         return most is not None and len(self.connections) >= most
 

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hub.core.frame import Frame
 from hub.core.outbox import Outbox
-from hub.protocol import codes
 from hub.protocol.codes import Code
 from hub.protocol.frames import SUBPROTOCOL
 from hub.server.connection import Connection
 from hub.server.handshake import Rejected, UpgradeRequest, open_handshake, reject
-from hub.server.identity import origin_allowed, shown_token
+from hub.server.identity import shown_token
 from hub.server.wsframes import (
     Breach,
     FrameReader,
@@ -119,7 +118,7 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
         answer = open_handshake(
             head,
             subprotocols=(SUBPROTOCOL,),
-            # A browser hears of a refused origin only after the handshake: see `_admit`.
+            # A browser hears of a refused origin only after the handshake: see `Hub.admit`.
             origin_allowed=lambda request: True,
             max_bytes=hub.settings.header_bytes,
         )
@@ -138,17 +137,13 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
     def _admit(self, request: UpgradeRequest) -> None:
         hub = self._hub
         outbox = Outbox(spell, self._write_first, hub.limits)
-        allowed = hub.settings.allowed_origins
-        if not origin_allowed(request.origin, request.headers["Host"], allowed):
-            reason = f"pages of {request.origin} may not connect"
-            hub.refuse(self, outbox, codes.FORBIDDEN, reason)
-        elif hub.draining:
-            hub.refuse(self, outbox, codes.RESTART, "the hub restarts")
-        elif hub.is_full:
-            hub.refuse(self, outbox, codes.TRY_LATER, "the hub is full")
-        else:
-            authorization = request.headers.get("Authorization")
-            hub.open_session(self, outbox, shown_token(authorization, request.offered))
+        hub.admit(
+            self,
+            outbox,
+            origin=request.origin,
+            host=request.headers["Host"],
+            token=shown_token(request.headers.get("Authorization"), request.offered),
+        )
 
     def _write_first(self, welcome: bytes) -> None:
         """The welcome leaves with the handshake's response: a write is a system call."""
