@@ -74,10 +74,7 @@ class Audience:
 
     def leave(self, subscription: Subscription) -> None:
         """Serve a subscription no more; one that is not here is left alone."""
-        writes = self._in_step.get(subscription.outbox.spell)
-        if writes is not None and writes.pop(subscription, None) is not None:
-            if not writes:
-                del self._in_step[subscription.outbox.spell]
+        if self._take_out_of_step(subscription):
             return
         self._held.pop(subscription, None)
         pace = self._paces.get(subscription.interval_ms)
@@ -88,12 +85,18 @@ class Audience:
 
     def hold(self, subscription: Subscription) -> None:
         """The subscription's connection takes nothing for now."""
-        writes = self._in_step.get(subscription.outbox.spell)
-        if writes is not None and writes.pop(subscription, None) is not None:
-            if not writes:
-                del self._in_step[subscription.outbox.spell]
+        if self._take_out_of_step(subscription):
             subscription.seq = self._seq
             self._held[subscription] = None
+
+    def _take_out_of_step(self, subscription: Subscription) -> bool:
+        """Returns whether it was in step."""
+        writes = self._in_step.get(subscription.outbox.spell)
+        if writes is None or writes.pop(subscription, None) is None:
+            return False
+        if not writes:
+            del self._in_step[subscription.outbox.spell]
+        return True
 
     def release(self, subscription: Subscription, now: float) -> None:
         """The subscription's connection takes frames again: catch up, then fall in step."""
