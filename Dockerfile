@@ -6,8 +6,8 @@ WORKDIR /src
 RUN python -m venv /opt/tapecast
 # The dependencies first: this layer changes with the lock alone.
 COPY requirements/ requirements/
-RUN /opt/tapecast/bin/pip install --require-hashes -r requirements/runtime.txt \
-    && pip install --require-hashes -r requirements/build.txt
+RUN /opt/tapecast/bin/pip install --require-hashes --no-deps -r requirements/runtime.txt \
+    && pip install --require-hashes --no-deps -r requirements/build.txt
 COPY LICENSE README.md pyproject.toml ./
 COPY hub/ hub/
 COPY producers/ producers/

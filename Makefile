@@ -1,5 +1,9 @@
 # Needs git, make and Python 3.11 or newer. Everything else goes into .venv, at the versions and
 # hashes of requirements/; a second call installs nothing.
+#
+# The locks are whole, so pip resolves nothing (--no-deps). Where it did, some versions of pip took
+# the newest release of a requirement with an extra (coverage[toml]) and then refused it for want
+# of a hash.
 
 PYTHON ?= python3
 UV     ?= uv
@@ -63,11 +67,11 @@ clean: ## Remove what was installed, built or cached
 
 .venv/.runtime: .venv/pyvenv.cfg pyproject.toml hub/__init__.py requirements/build.txt requirements/runtime.txt
 	@echo "Installing Tapecast into .venv ..."
-	@$(PIP) install --require-hashes -r requirements/build.txt -r requirements/runtime.txt
+	@$(PIP) install --require-hashes --no-deps -r requirements/build.txt -r requirements/runtime.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/.dev: .venv/.runtime requirements/dev.txt
 	@echo "Installing what the checks and tests need ..."
-	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) install --require-hashes --no-deps -r requirements/dev.txt
 	@touch $@
