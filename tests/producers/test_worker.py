@@ -287,6 +287,7 @@ async def test_a_failed_source_goes_stale(valkey: Valkey) -> None:
     """While a source fails its channels are not renewed, and its health is."""
     source = Script(say(balance(1)), fail(SourceError("gone")))
     async with running(valkey, source):
+        await eventually(lambda: "until" in meta(valkey, "portfolio"), "the first lease")
         await eventually(lambda: source.calls > 1, "a failure")
         last_sign = meta(valkey, "portfolio")["until"]
         calls = source.calls
