@@ -1,9 +1,9 @@
 """Who hears one feed, and how each is served.
 
 Rules:
-1. In step: the connection takes frames; every frame of the feed is handed to its transport at once,
-   those that came together in one piece. This is the loop that the hub spends its life in: one call
-   a subscriber, and nothing else.
+1. In step: the connection takes frames; every frame of the feed is handed to its medium at once,
+   those that came together in one piece. This is what the hub spends its life with: one call a
+   connection, and nothing else.
 2. Held: the connection takes nothing for now. A log's frames wait in its outbox; a value or a table
    remembers where it stopped, and is caught up by one frame later.
 3. Paced: the subscriber asked for at most one update in `interval_ms`. The paced with the same
@@ -12,11 +12,13 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import KeysView, Sequence
+from typing import Any
 
 from hub.core.feed import Feed
 from hub.core.frame import Frame
-from hub.core.outbox import Spell, Write
+from hub.core.medium import Medium
+from hub.core.outbox import Outbox
 from hub.core.subscription import Subscription
 from hub.protocol.streams import Kind
 
@@ -34,15 +36,20 @@ class Pace:
 
 
 class Audience:
-    """A feed and its subscriptions."""
+    """A feed and its subscriptions.
 
-    __slots__ = ("_held", "_in_step", "_paces", "_seq", "feed")
+    seq: up to where it was served; the feed may be ahead, see `hub.core.fanout`.
+    mark: the same for audiences that the same connections are in step with; seldom for others.
+    """
+
+    __slots__ = ("_held", "_in_step", "_paces", "feed", "mark", "seq")
 
     def __init__(self, feed: Feed) -> None:
         self.feed = feed
-        # The seq up to which this audience was served: within `deliver` the feed may be ahead.
-        self._seq = feed.position.seq
-        self._in_step: dict[Spell, dict[Subscription, Write]] = {}
+        self.seq = feed.position.seq
+        # The sinks of those in step.
+        self._in_step: dict[Medium, dict[Outbox, Any]] = {}
+        self.mark = 0
         self._held: dict[Subscription, None] = {}
         self._paces: dict[int, Pace] = {}
 
@@ -59,7 +66,11 @@ class Audience:
 
     def subscriptions(self) -> list[Subscription]:
         """All of them, in no particular order."""
-        found = [sub for writes in self._in_step.values() for sub in writes]
+        found = [
+            outbox.subscriptions[self.channel]
+            for sinks in self._in_step.values()
+            for outbox in sinks
+        ]
         found.extend(self._held)
         for pace in self._paces.values():
             found.extend(pace.members)
@@ -69,7 +80,7 @@ class Audience:
 
     def join(self, subscription: Subscription) -> None:
         """Serve a subscription that stands at the feed's position from now on."""
-        subscription.seq = self._seq = self.feed.position.seq
+        subscription.seq = self.seq = self.feed.position.seq
         self._place(subscription)
 
     def leave(self, subscription: Subscription) -> None:
@@ -86,16 +97,18 @@ class Audience:
     def hold(self, subscription: Subscription) -> None:
         """The subscription's connection takes nothing for now."""
         if self._take_out_of_step(subscription):
-            subscription.seq = self._seq
+            subscription.seq = self.seq
             self._held[subscription] = None
 
     def _take_out_of_step(self, subscription: Subscription) -> bool:
         """Returns whether it was in step."""
-        writes = self._in_step.get(subscription.outbox.spell)
-        if writes is None or writes.pop(subscription, None) is None:
+        outbox = subscription.outbox
+        sinks = self._in_step.get(outbox.medium)
+        if sinks is None or sinks.pop(outbox, None) is None:
             return False
-        if not writes:
-            del self._in_step[subscription.outbox.spell]
+        self.mark ^= id(outbox)
+        if not sinks:
+            del self._in_step[outbox.medium]
         return True
 
     def release(self, subscription: Subscription, now: float) -> None:
@@ -103,7 +116,7 @@ class Audience:
         if subscription not in self._held:
             return
         del self._held[subscription]
-        behind = subscription.seq < self._seq
+        behind = subscription.seq < self.seq
         seq = subscription.seq
         self._place(subscription)
         if behind and self.feed.kind is not Kind.LOG:
@@ -117,35 +130,53 @@ class Audience:
                 pace = self._paces[subscription.interval_ms] = Pace(subscription.interval_ms)
             pace.members[subscription] = None
         elif outbox.clear:
-            self._in_step.setdefault(outbox.spell, {})[subscription] = outbox.write
+            self._in_step.setdefault(outbox.medium, {})[outbox] = outbox.sink
+            self.mark ^= id(outbox)
         else:
             self._held[subscription] = None
 
     # Serving
 
-    def deliver(self, seq: int, frames: Sequence[Frame], now: float) -> int:
-        """Fan out the updates up to this seq, which the feed has applied; returns how many
-        deliveries were made at once.
+    def deliver(self, frames: Sequence[Frame], now: float) -> int:
+        """Fan out the next updates, which the feed has applied; returns how many deliveries were
+        made at once.
 
         Subscriptions whose outbox overflowed are the caller's to close: see `overflowed`.
         """
-        self._seq = seq
+        self.advance(frames, now)
+        return self.write(frames)
+
+    def advance(self, frames: Sequence[Frame], now: float) -> None:
+        """The first half of `deliver`: all but those in step. Before them, as whoever is held from
+        here on has had the frames."""
+        self.seq += len(frames)
         if self._held and self.feed.kind is Kind.LOG:
-            # Before those in step: whoever is held from here on has had the frames.
             for subscription in self._held:
                 for frame in frames:
                     subscription.outbox.send(frame, now)
-        handed = self._write(frames)
         for pace in self._paces.values():
             if pace.due_at is None:
                 pace.due_at = max(now, pace.next_at)
+
+    def write(self, frames: Sequence[Frame]) -> int:
+        """Hand the frames to those in step; returns how many deliveries that made."""
+        handed = 0
+        for medium, in_step in list(self._in_step.items()):
+            # A write may hold a subscription, which takes it out of the dict.
+            sinks = list(in_step.values())
+            handed += len(sinks) * len(frames)
+            medium.fan_out(frames, sinks)
         return handed
+
+    def is_heard_by_the_same(self, other: Audience) -> bool:
+        """Whether the connections in step are the same here and there."""
+        return self.mark == other.mark and _members(self._in_step) == _members(other._in_step)
 
     def announce(self, frame: Frame, now: float) -> None:
         """Send a frame without a position to everybody, in order with the updates."""
         for subscription in self._held:
             subscription.outbox.send(frame, now)
-        self._write((frame,))
+        self.write((frame,))
         for pace in self._paces.values():
             for subscription in list(pace.members):
                 subscription.outbox.send(frame, now)
@@ -156,24 +187,14 @@ class Audience:
         everybody = self.subscriptions()
         # The new history may be of another kind, which serves the held and the paced otherwise.
         self._in_step.clear()
+        self.mark = 0
         self._held.clear()
         self._paces.clear()
         for subscription in everybody:
             subscription.outbox.send(announcement, now)
             subscription.outbox.send(snapshot, now)
             self.join(subscription)
-        self._seq = self.feed.position.seq
-
-    def _write(self, frames: Sequence[Frame]) -> int:
-        handed = 0
-        for spell, in_step in list(self._in_step.items()):
-            # A write may hold its own subscription, which takes it out of the dict.
-            writes = list(in_step.values())
-            handed += len(writes) * len(frames)
-            for piece in spell(frames):
-                for write in writes:
-                    write(piece)
-        return handed
+        self.seq = self.feed.position.seq
 
     def overflowed(self) -> list[Subscription]:
         """The held whose outbox is over its bounds."""
@@ -190,12 +211,20 @@ class Audience:
                 self._flush(pace, now)
 
     def _flush(self, pace: Pace, now: float) -> None:
-        head = self._seq
-        for subscription in list(pace.members):
-            if subscription.seq < head and subscription.outbox.clear:
-                frame = self.feed.catch_up(subscription.seq)
-                subscription.seq = head
-                subscription.outbox.send(frame, now)
-        if any(subscription.seq < head for subscription in pace.members):
-            # Some were held; they are looked at again when the next interval ends.
-            pace.due_at = pace.next_at
+        head = self.seq
+        together: dict[tuple[int, Medium], list[Any]] = {}
+        for subscription in pace.members:
+            outbox = subscription.outbox
+            if subscription.seq < head:
+                if outbox.clear:
+                    together.setdefault((subscription.seq, outbox.medium), []).append(outbox.sink)
+                    subscription.seq = head
+                else:
+                    # It is looked at again when the next interval ends.
+                    pace.due_at = pace.next_at
+        for (seq, medium), sinks in together.items():
+            medium.fan_out((self.feed.catch_up(seq),), sinks)
+
+
+def _members(in_step: dict[Medium, dict[Outbox, Any]]) -> dict[Medium, KeysView[Outbox]]:
+    return {medium: sinks.keys() for medium, sinks in in_step.items()}

@@ -22,12 +22,10 @@ from hub.core.frame import JOINED_BYTES, Frame
 
 if TYPE_CHECKING:
     from hub.core.limits import Limits
+    from hub.core.medium import Medium
     from hub.core.session import Session
     from hub.core.subscription import Subscription
 
-Spell: TypeAlias = Callable[[Sequence[Frame]], Sequence[Any]]
-"""How a transport spells frames that go out together, in as few pieces as it can: a call of `Write`
-for each. One frame is one piece. The same function for all connections of one kind."""
 Write: TypeAlias = Callable[[Any], None]
 """Hands a piece to a transport. It may call `Outbox.pause` before it returns, and takes the other
 pieces of the same frames even so."""
@@ -37,16 +35,18 @@ class Outbox:
     """One connection's way out. `clear`: nothing waits and the transport takes bytes.
 
     owner: the session that this is the outbox of, which sets it.
+    sink: what the medium writes to this connection by, together with others.
     """
 
     __slots__ = ("_answer_bytes", "_answer_frames", "_bytes", "_limits", "_paused_at", "_waiting",
-                 "clear", "overflowed", "owner", "spell", "subscriptions",
+                 "clear", "medium", "overflowed", "owner", "sink", "subscriptions",
                  "write")  # fmt: skip
 
-    def __init__(self, spell: Spell, write: Write, limits: Limits) -> None:
+    def __init__(self, medium: Medium, write: Write, limits: Limits) -> None:
         self.owner: Session
-        self.spell = spell
+        self.medium = medium
         self.write = write
+        self.sink: Any = write
         self.clear = True
         self.overflowed = False
         self.subscriptions: dict[str, Subscription] = {}
@@ -105,7 +105,7 @@ class Outbox:
             self._forget_answers()
 
     def _write(self, frames: Sequence[Frame]) -> None:
-        for piece in self.spell(frames):
+        for piece in self.medium.spell(frames):
             self.write(piece)
 
     def _forget_answers(self) -> None:

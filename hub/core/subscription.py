@@ -36,8 +36,8 @@ class Subscription:
 
     @property
     def head(self) -> int:
-        """Where the audience stands."""
-        return self.audience.feed.position.seq
+        """Up to where the audience was served."""
+        return self.audience.seq
 
     def hold(self) -> None:
         """The connection takes nothing for now."""

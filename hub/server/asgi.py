@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hub.core.frame import Frame
+from hub.core.medium import Medium
 from hub.core.outbox import Outbox
 from hub.protocol import codes
 from hub.protocol.codes import Code
@@ -36,9 +38,20 @@ _GONE = (WebSocketDisconnect, RuntimeError)
 """What `send` raises where the client is gone already; the reader hears of it too."""
 
 
-def spell(frames: Sequence[Frame]) -> list[str]:
-    """Frames as every connection of this kind is sent them: one by one, as ASGI wants them."""
-    return [_text(frame) for frame in frames]
+class _Asgi:
+    """Sinks are the `_write` of connections."""
+
+    def spell(self, frames: Sequence[Frame]) -> list[str]:
+        """One by one, as ASGI wants them."""
+        return [_text(frame) for frame in frames]
+
+    def fan_out(self, frames: Sequence[Frame], sinks: Sequence[Callable[[str], None]]) -> None:
+        for text in self.spell(frames):
+            for write in sinks:
+                write(text)
+
+
+ASGI: Final[Medium] = _Asgi()
 
 
 def _text(frame: Frame) -> str:
@@ -85,7 +98,7 @@ class AsgiConnection(Connection):
     def admit(self, offered: list[str]) -> None:
         """Open a session, or refuse the connection with a reason that a browser can see."""
         hub, headers = self._hub, self._websocket.headers
-        outbox = Outbox(spell, self._write, hub.limits)
+        outbox = Outbox(ASGI, self._write, hub.limits)
         hub.admit(
             self,
             outbox,

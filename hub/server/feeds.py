@@ -1,7 +1,8 @@
 """The feeds of a hub: brought up when somebody asks, fanned out, let go when nobody listens.
 
-Nothing awaits between a feed's step and its fan-out; so a subscribe is answered, caught up and
-joined in one step, with no frame in between.
+A feed's step and its fan-out are parted by a turn of the loop, so that what arrived together goes
+out together. Whatever else is done to an audience flushes first; so a subscribe is answered, caught
+up and joined in one step, with no frame in between.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from broadcaster import Broadcast
 
 from hub.broker.base import Broker, BrokerUnavailableError
 from hub.core.audience import Audience
+from hub.core.fanout import Fanout
 from hub.core.feed import Loaded
-from hub.core.frame import Frame, joinable
+from hub.core.frame import Frame
 from hub.core.registry import Registry, Waiter
 from hub.core.session import Follow, Session
 from hub.protocol import codes, frames
@@ -70,6 +72,7 @@ class Feeds:
         self._keeping: dict[str, asyncio.Task[None]] = {}
         self._bridges = asyncio.Semaphore(BRIDGES)
         self._returning: dict[str, dict[Session, Follow]] = {}
+        self._fanout = Fanout()
 
     async def connect(self) -> None:
         """Begin to reach the broker."""
@@ -96,6 +99,7 @@ class Feeds:
             self._keeping[channel] = keeping
 
     def _join(self, session: Session, audience: Audience, subscribe: Follow) -> None:
+        self.flush()
         if session.join(audience, subscribe.id, subscribe.params, self._clock()):
             return
         # The newest subscribe of a session to a channel counts, however often it is replaced.
@@ -148,6 +152,7 @@ class Feeds:
             if audience is None:
                 self.follow(session, subscribe)
             else:
+                self.flush()
                 session.join(audience, *subscribe, self._clock(), reading)
             # Each takes a while to prove and to send; let the others' frames through.
             await asyncio.sleep(0)
@@ -227,6 +232,7 @@ class Feeds:
             if loaded.entries:
                 self._applied(keeper, loaded.entries)
             return
+        self.flush()
         self._metrics.resets += 1
         logger.warning("%s: a new history; subscribers start anew", keeper.channel)
         audience = self.registry.get(keeper.channel)
@@ -242,16 +248,21 @@ class Feeds:
         now = self._clock()
         if (state := keeper.feed.check_freshness(now)) is not None:
             self._announce_turn(audience, state, now)
-        seq = entries[0].seq - 1
-        for run in joinable([Frame(entry.payload) for entry in entries]):
-            seq += len(run)
-            self._metrics.delivered += audience.deliver(seq, run, now)
+        if self._fanout.add(audience, entries):
+            asyncio.get_running_loop().call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Fan out what feeds have applied; called before anything else is done to an audience."""
+        handed, audiences = self._fanout.flush(self._clock())
+        self._metrics.delivered += handed
+        for audience in audiences:
             for subscription in audience.overflowed():
                 self._too_slow(subscription.session)
 
     def _heard(self, keeper: FeedKeeper, foreign: Foreign) -> None:
         audience = self.registry.get(keeper.channel)
         if audience is not None:
+            self.flush()
             frame = Frame(frames.foreign(keeper.channel, foreign, self._now_us()))
             audience.announce(frame, self._clock())
 
@@ -259,11 +270,13 @@ class Feeds:
 
     def tick(self, now: float) -> None:
         """Serve the paced, and tell who listens to a channel that became stale."""
+        self.flush()
         self.registry.flush_due(now)
         for audience, state in self.registry.turned(now):
             self._announce_turn(audience, state, now)
 
     def _announce_turn(self, audience: Audience, state: ChannelState, now: float) -> None:
+        self.flush()
         since = audience.feed.ts if state is ChannelState.STALE else self._now_us()
         audience.announce(Frame(frames.channel_state(audience.channel, state, since)), now)
 

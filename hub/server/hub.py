@@ -179,6 +179,7 @@ class Hub:
     def resumed(self, connection: Connection) -> None:
         """The connection's transport takes frames again."""
         if not connection.session.closed:
+            self.feeds.flush()
             connection.session.outbox.resume(self.clock())
 
     def close(self, connection: Connection, code: Code, reason: str) -> None:

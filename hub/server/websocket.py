@@ -8,17 +8,16 @@ calls of `close` and `abort`, or straight to the transport as bytes that many co
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
-from hub.core.frame import Frame
 from hub.core.outbox import Outbox
 from hub.protocol.codes import Code
 from hub.protocol.frames import SUBPROTOCOL
 from hub.server.connection import Connection
 from hub.server.handshake import Rejected, UpgradeRequest, open_handshake, reject
 from hub.server.identity import shown_token
+from hub.server.media import BY_TRANSPORT
 from hub.server.wsframes import (
     Breach,
     FrameReader,
@@ -26,7 +25,6 @@ from hub.server.wsframes import (
     Text,
     encode_close,
     encode_pong,
-    encode_text,
 )
 from hub.server.wsframes import Close as CloseFrame
 
@@ -39,20 +37,6 @@ if TYPE_CHECKING:
 PATH = "/ws"
 HIGH_WATER_BYTES = 64 * 1024
 LOW_WATER_BYTES = 16 * 1024
-
-
-def spell(frames: Sequence[Frame]) -> tuple[bytes]:
-    """Frames as every connection of this kind is sent them: joined, as a write is a system call."""
-    if len(frames) == 1:
-        return (_wire(frames[0]),)
-    return (b"".join(map(_wire, frames)),)
-
-
-def _wire(frame: Frame) -> bytes:
-    wire = frame.wire
-    if wire is None:
-        wire = frame.wire = encode_text(frame.payload)
-    return wire
 
 
 class WebSocketProtocol(asyncio.Protocol, Connection):
@@ -136,7 +120,7 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
 
     def _admit(self, request: UpgradeRequest) -> None:
         hub = self._hub
-        outbox = Outbox(spell, self._write_first, hub.limits)
+        outbox = Outbox(BY_TRANSPORT, self._write_first, hub.limits)
         hub.admit(
             self,
             outbox,
@@ -148,7 +132,7 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
     def _write_first(self, welcome: bytes) -> None:
         """The welcome leaves with the handshake's response: a write is a system call."""
         outbox = self.session.outbox
-        outbox.write = self._transport.write
+        outbox.write = outbox.sink = self._transport.write
         outbox.write(self._taken_response() + welcome)
 
     def _taken_response(self) -> bytes:

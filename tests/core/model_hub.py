@@ -5,8 +5,9 @@ Redis is a `ModelChannel`, a connection is a `Transport`, a client is a `ModelCl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from hub.core.fanout import Fanout
 from hub.core.feed import Feed, Outcome
 from hub.core.frame import Frame
 from hub.core.grant import Grant
@@ -28,9 +29,20 @@ from tests.core.model_client import ModelClient
 EVERYTHING = Grant("desk", read=("*",), publish=("*",))
 
 
-def payloads_of(frames: Sequence[Frame]) -> list[list[bytes]]:
-    """How the transports of these tests spell frames: all in one piece."""
-    return [[frame.payload for frame in frames]]
+class Payloads:
+    """The medium of these tests' transports: frames go out as their payloads, all in one piece."""
+
+    def spell(self, frames: Sequence[Frame]) -> list[list[bytes]]:
+        return [[frame.payload for frame in frames]]
+
+    def fan_out(
+        self, frames: Sequence[Frame], sinks: Sequence[Callable[[list[bytes]], None]]
+    ) -> None:
+        for write in sinks:
+            write([frame.payload for frame in frames])
+
+
+PAYLOADS = Payloads()
 
 
 class Transport:
@@ -104,6 +116,7 @@ class ModelHub:
         self.channels: dict[str, ModelChannel] = {}
         self.connections: list[ModelConnection] = []
         self.bridges: list[Bridge] = []
+        self._fanout = Fanout()
         for kind in kinds:
             channel = ModelChannel(kind)
             self.channels[channel.name] = channel
@@ -116,7 +129,7 @@ class ModelHub:
 
     def connect(self, client: ModelClient, transport: Transport) -> ModelConnection:
         """Open a connection whose token was good."""
-        outbox = Outbox(payloads_of, transport.write, self.limits)
+        outbox = Outbox(PAYLOADS, transport.write, self.limits)
         transport.outbox, transport.now = outbox, self.now
         session = Session("s", outbox, self.limits, self.now)
         connection = ModelConnection(client, transport, session)
@@ -127,6 +140,11 @@ class ModelHub:
     def say(self, connection: ModelConnection, text: str) -> None:
         """A client's text arrives."""
         self._carry_out(connection, connection.session.receive(text, self.now))
+
+    def make_room(self, connection: ModelConnection, room: int | None) -> None:
+        """A connection's transport takes so many more frames."""
+        self.flush()
+        connection.transport.make_room(room)
 
     def sever(self, connection: ModelConnection) -> None:
         """The link breaks: what the client did not read is gone."""
@@ -152,6 +170,7 @@ class ModelHub:
             case Follow(id, params):
                 audience = self.registry.get(params.channel)
                 assert audience is not None
+                self.flush()
                 if not connection.session.join(audience, id, params, self.now):
                     self.bridges.append(Bridge(connection, effect))
 
@@ -169,18 +188,21 @@ class ModelHub:
         id, params = bridge.follow
         audience = self.registry.get(params.channel)
         assert audience is not None
+        self.flush()
         bridge.connection.session.join(audience, id, params, self.now, bridge.reading)
 
     # Channels
 
-    def hear(self, entry: Envelope) -> None:
-        """Pub/sub delivers an entry."""
+    def hear(self, entry: Envelope, *, flush: bool = True) -> None:
+        """Pub/sub delivers an entry; what feeds applied is fanned out now, or with a later one."""
         audience = self.registry.get(entry.channel)
         assert audience is not None
         if audience.feed.receive(entry) is Outcome.BROKEN:
             self.repair(entry.channel)
         elif (newest := audience.feed.newest) is not None:
-            self._deliver(newest)
+            self._fanout.add(audience, [newest])
+        if flush:
+            self.flush()
 
     def repair(self, channel: str) -> None:
         """Read a channel again and fan out what that changed."""
@@ -192,25 +214,27 @@ class ModelHub:
             reading = self.channels[channel].read(feed.begin_reading())
             reset, entries, again = feed.load(reading, self.now)
             if reset:
+                self.flush()
                 announcement = frames.channel_state(channel, ChannelState.RESET, 0)
                 audience.restart(Frame(announcement), self.now)
             else:
-                for entry in entries:
-                    self._deliver(entry)
+                self._fanout.add(audience, entries)
+        self.flush()
 
     def announce(self, channel: str) -> None:
         """Somebody publishes by hand."""
         audience = self.registry.get(channel)
         assert audience is not None
+        self.flush()
         payload = b'{"channel":"%b","type":"update","event":"message","ts":1,"data":1}'
         audience.announce(Frame(payload % channel.encode()), self.now)
 
-    def _deliver(self, entry: Envelope) -> None:
-        audience = self.registry.get(entry.channel)
-        assert audience is not None
-        audience.deliver(entry.seq, [Frame(entry.payload)], self.now)
-        for subscription in audience.overflowed():
-            self._look_at(self._connection_of(subscription))
+    def flush(self) -> None:
+        """Serve the audiences of the feeds that moved."""
+        _, audiences = self._fanout.flush(self.now)
+        for audience in audiences:
+            for subscription in audience.overflowed():
+                self._look_at(self._connection_of(subscription))
 
     def _connection_of(self, subscription: Subscription) -> ModelConnection:
         return next(c for c in self.connections if c.session is subscription.session)
@@ -225,6 +249,7 @@ class ModelHub:
 
     def wait(self, seconds: float) -> None:
         """Let time pass, and every deadline in it have its effect."""
+        self.flush()
         self.now += seconds
         for connection in self.connections:
             connection.transport.now = self.now

@@ -18,7 +18,7 @@ from hub.core.session import Session
 from hub.core.subscription import Subscription
 from hub.protocol.streams import Kind, Stream
 from tests.core.model_channel import ModelChannel
-from tests.core.model_hub import Transport, payloads_of
+from tests.core.model_hub import PAYLOADS, Transport
 
 RESET = Frame(b'{"type":"reset"}')
 
@@ -47,7 +47,7 @@ class Hall:
         else:
             entry = self.channel.put(data)
         self.feed.receive(entry)
-        return self.audience.deliver(entry.seq, [Frame(entry.payload)], now)
+        return self.audience.deliver([Frame(entry.payload)], now)
 
     def reset(self, channel: ModelChannel) -> None:
         """The channel's history is another one from now on."""
@@ -63,7 +63,7 @@ class Listener:
 
     def __init__(self, hall: Hall, interval_ms: int, limits: Limits, transport: Transport) -> None:
         self.transport = transport
-        self.outbox = transport.outbox = Outbox(payloads_of, transport.write, limits)
+        self.outbox = transport.outbox = Outbox(PAYLOADS, transport.write, limits)
         Session("s", self.outbox, limits, 0.0)
         self.subscription = Subscription(self.outbox, hall.audience, interval_ms)
         self.outbox.subscriptions[hall.channel.name] = self.subscription
@@ -339,7 +339,7 @@ def test_what_came_together_goes_out_in_one_write(kind: Kind) -> None:
     listeners = [hall.admit(), hall.admit(room=1), held := hall.admit(room=0)]
     held.outbox.pause(0.0)
     pieces: list[Sequence[bytes]] = []
-    listeners[0].subscription.outbox.write = pieces.append
+    listeners[0].outbox.sink = pieces.append
     hall.audience.leave(listeners[0].subscription)
     hall.audience.join(listeners[0].subscription)
     entries = []
@@ -348,7 +348,7 @@ def test_what_came_together_goes_out_in_one_write(kind: Kind) -> None:
         hall.feed.receive(patch)
         entries.append(patch)
     frames = [Frame(entry.payload) for entry in entries]
-    assert hall.audience.deliver(entries[-1].seq, frames, 0.0) == 2 * 3
+    assert hall.audience.deliver(frames, 0.0) == 2 * 3
     assert pieces == [[entry.payload for entry in entries]]
     assert listeners[1].transport.take() == [(0.0, entry.payload) for entry in entries]
     held.transport.make_room(None)
@@ -366,7 +366,7 @@ def test_what_a_reading_brings_is_served_entry_by_entry(monkeypatch: pytest.Monk
     for data in (b"1", b"2", b"3", b"4"):
         hall.channel.put(data)
     for entry in hall.feed.load(hall.channel.read(hall.feed.begin_reading()), 0.0).entries:
-        hall.audience.deliver(entry.seq, [Frame(entry.payload)], 0.0)
+        hall.audience.deliver([Frame(entry.payload)], 0.0)
     slow.transport.make_room(None)
     assert in_step.heard_data == [1, 2, 3, 4]
     assert [(frame["seq"], frame["data"]) for frame in slow.heard] == [(1, 1), (2, 2), (4, 4)]

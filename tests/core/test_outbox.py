@@ -11,7 +11,7 @@ import pytest
 from hub.core.frame import JOINED_BYTES, Frame
 from hub.core.limits import Limits
 from hub.core.outbox import Outbox
-from tests.core.model_hub import Transport, payloads_of
+from tests.core.model_hub import PAYLOADS, Transport
 
 LIMITS = Limits(
     outbox_bytes=100, outbox_frames=5, outbox_seconds=10, answer_bytes=200, stall_seconds=8
@@ -23,7 +23,7 @@ class Way:
 
     def __init__(self, limits: Limits = LIMITS, **transport: Any) -> None:
         self.transport = Transport(**transport)
-        self.outbox = Outbox(payloads_of, self.transport.write, limits)
+        self.outbox = Outbox(PAYLOADS, self.transport.write, limits)
         self.transport.outbox = self.outbox
 
     def send(self, *payloads: bytes, now: float = 0.0) -> None:
@@ -188,7 +188,7 @@ def test_a_small_answer_is_handed_over_in_one_go() -> None:
     """Where nothing waits; a large one is shared, not copied."""
     transport = Transport()
     pieces: list[Sequence[bytes]] = []
-    outbox = transport.outbox = Outbox(payloads_of, pieces.append, LIMITS)
+    outbox = transport.outbox = Outbox(PAYLOADS, pieces.append, LIMITS)
     outbox.send_answer(answer_of(b"1", b"2"), 0.0)
     outbox.send_answer(answer_of(b"x" * JOINED_BYTES, b"2"), 0.0)
     outbox.pause(0.0)

@@ -17,7 +17,7 @@ from hub.protocol.commands import Subscribe
 from hub.protocol.frames import ChannelState
 from hub.protocol.streams import Kind, Stream
 from tests.core.model_channel import ModelChannel
-from tests.core.model_hub import Transport, payloads_of
+from tests.core.model_hub import PAYLOADS, Transport
 
 
 def feed_of(channel: ModelChannel) -> Feed:
@@ -30,7 +30,7 @@ def feed_of(channel: ModelChannel) -> Feed:
 
 def session_over(transport: Transport) -> Session:
     """A session that writes to a transport."""
-    transport.outbox = Outbox(payloads_of, transport.write, Limits())
+    transport.outbox = Outbox(PAYLOADS, transport.write, Limits())
     return Session("s", transport.outbox, Limits(), 0.0)
 
 
@@ -133,7 +133,7 @@ def test_the_paced_of_every_channel_are_served(portfolio: ModelChannel) -> None:
         audience.join(Subscription(outbox, audience, 100))
         entry = channel.put(b"1") if channel is portfolio else channel.patch({"a": b"1"})
         audience.feed.receive(entry)
-        audience.deliver(entry.seq, [Frame(entry.payload)], 0.0)
+        audience.deliver([Frame(entry.payload)], 0.0)
     registry.flush_due(0.1)
     assert [json.loads(payload)["channel"] for _, payload in transport.take()] == [
         "portfolio",

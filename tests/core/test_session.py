@@ -10,6 +10,7 @@ import pytest
 from hub.core import feed as feed_module
 from hub.core.audience import Audience
 from hub.core.feed import Feed
+from hub.core.frame import Frame
 from hub.core.grant import Grant
 from hub.core.limits import Limits
 from hub.core.outbox import Outbox
@@ -20,7 +21,7 @@ from hub.protocol.position import Position
 from hub.protocol.streams import Kind, Stream
 from tests.core.model_channel import NAMES, ModelChannel
 from tests.core.model_client import ModelClient
-from tests.core.model_hub import EVERYTHING, ModelHub, Transport, payloads_of
+from tests.core.model_hub import EVERYTHING, PAYLOADS, ModelHub, Transport
 
 LIMITS = Limits(max_subscriptions=2, max_publishes=2, max_strikes=3)
 
@@ -30,7 +31,7 @@ class Desk:
 
     def __init__(self, grant: Grant | None = EVERYTHING, limits: Limits = LIMITS) -> None:
         self.transport = Transport()
-        outbox = self.transport.outbox = Outbox(payloads_of, self.transport.write, limits)
+        outbox = self.transport.outbox = Outbox(PAYLOADS, self.transport.write, limits)
         self.session = Session("s-1", outbox, limits, 0.0)
         self.channels = {kind: ModelChannel(kind) for kind in Kind}
         self.audiences: dict[str, Audience] = {}
@@ -424,13 +425,16 @@ def test_heartbeats_are_due_at_intervals(desk: Desk) -> None:
 
 
 def test_heads_are_what_the_client_was_served(desk: Desk) -> None:
-    """In step the channel's head; paced, how far its last update brought it."""
+    """In step as far as its audience; paced, how far its last update brought it."""
     desk.channels[Kind.VALUE].put(b"1")
     desk.channels[Kind.LOG].put(b"1")
     desk.subscribe(Kind.VALUE, interval_ms=100)
     desk.subscribe(Kind.LOG)
     for kind in (Kind.VALUE, Kind.LOG):
-        desk.audience(kind).feed.receive(desk.channels[kind].put(b"2"))
+        entry = desk.channels[kind].put(b"2")
+        desk.audience(kind).feed.receive(entry)
+        assert desk.session.heads() == {"portfolio": 1, "decisions": 1}
+        desk.audience(kind).deliver([Frame(entry.payload)], 0.0)
     assert desk.session.heads() == {"portfolio": 1, "decisions": 2}
 
 

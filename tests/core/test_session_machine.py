@@ -112,7 +112,7 @@ class SessionMachine(RuleBasedStateMachine):
         client = self.clients[who]
         if client in self.links:
             self.links[client].read()
-            self.links[client].transport.make_room(room)
+            self.hub.make_room(self.links[client], room)
 
     def _notice_ends(self) -> None:
         for client, link in list(self.links.items()):
@@ -157,6 +157,12 @@ class SessionMachine(RuleBasedStateMachine):
         for change in changes:
             self.hub.hear(self._store(kind, change))
             self._notice_ends()
+
+    @rule(changes=st.lists(st.tuples(KIND, CHANGE), min_size=1, max_size=6))
+    def publish_together(self, changes: list[tuple[Kind, tuple[str, bytes, bool]]]) -> None:
+        """Feeds move, and their audiences are served with what comes next."""
+        for kind, change in changes:
+            self.hub.hear(self._store(kind, change), flush=False)
 
     @rule(kind=KIND, changes=st.lists(CHANGE, min_size=2, max_size=12))
     def publish_unheard(self, kind: Kind, changes: list[tuple[str, bytes, bool]]) -> None:
@@ -209,7 +215,7 @@ class SessionMachine(RuleBasedStateMachine):
         for _ in range(3):
             for link in list(self.links.values()):
                 link.read()
-                link.transport.make_room(None)
+                self.hub.make_room(link, None)
             # Longer than an interval, shorter than a deadline.
             self.hub.wait(0.2)
             self._notice_ends()

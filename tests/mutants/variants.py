@@ -32,7 +32,7 @@ from tests.core.test_session_machine import run_session_machine
 # Replaced methods, as they are.
 BEGIN_READING = Feed.begin_reading
 CHECK_FRESHNESS = Feed.check_freshness
-DELIVER = Audience.deliver
+ADVANCE = Audience.advance
 FEED_RESUME = Feed.resume
 HOLD = Audience.hold
 RECEIVE = Feed.receive
@@ -132,12 +132,11 @@ def forget_deletes(self: TableState, seq: int) -> bytes | None:
     return frames.update_rows({key: self._rows[key] for key in changed}, [])
 
 
-def lose_the_last(self: Audience, seq: int, frames: Sequence[Frame], now: float) -> int:
-    handed = DELIVER(self, seq, frames, now)
+def lose_the_last(self: Audience, frames: Sequence[Frame], now: float) -> None:
+    ADVANCE(self, frames, now)
     for pace in self._paces.values():
         if pace.due_at is not None and pace.due_at > now:
             pace.due_at = None
-    return handed
 
 
 def restart_in_silence(self: Audience, announcement: Frame, now: float) -> None:
@@ -204,7 +203,7 @@ VARIANTS = (
     Variant("unbounded outbox", Outbox, "send", take_without_a_bound, OVERFLOW),
     Variant("hole after an overflow", Outbox, "resume", resume_after_an_overflow, HOLE),
     Variant("conflation forgets deletes", TableState, "since", forget_deletes, SESSIONS),
-    Variant("interval loses the last update", Audience, "deliver", lose_the_last, SESSIONS),
+    Variant("interval loses the last update", Audience, "advance", lose_the_last, SESSIONS),
     Variant("reset not announced", Audience, "restart", restart_in_silence, SESSIONS),
     Variant("hold forgets the position", Audience, "hold", hold_at_no_position, SESSIONS),
     Variant("release without a catch-up", Audience, "release", release_behind, SESSIONS),

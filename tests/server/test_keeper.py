@@ -151,13 +151,13 @@ async def test_what_arrives_together_is_fanned_out_together(
     client: SocketClient, broker: HeldBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In one step, of which a foreign publish makes two: it keeps its place in the order."""
-    deliver, steps = Audience.deliver, []
+    advance, steps = Audience.advance, []
 
-    def watched(self: Audience, seq: int, frames: Sequence[Frame], now: float) -> int:
+    def watched(self: Audience, frames: Sequence[Frame], now: float) -> None:
         steps.append(len(frames))
-        return deliver(self, seq, frames, now)
+        advance(self, frames, now)
 
-    monkeypatch.setattr(Audience, "deliver", watched)
+    monkeypatch.setattr(Audience, "advance", watched)
     await store(broker, entry(2, b"2"), entry(3, b"3"))
     await broker.publish("decisions", b'"by hand"')
     await store(broker, entry(4, b"4"), entry(5, b"5"), entry(6, b"6"))

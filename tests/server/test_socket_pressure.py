@@ -44,10 +44,10 @@ async def stop_and_fill(live: LiveHub, client: SocketClient, channel: str, index
 
 
 async def eventually_applied(live: LiveHub, channel: str, seq: int) -> None:
-    """Return once the hub's feed has reached `seq`."""
+    """Return once the hub's feed has reached `seq`, and its audience was served."""
     audience = live.hub.registry.get(channel)
     assert audience is not None
-    await eventually(lambda: audience.feed.position.seq >= seq, f"{channel} reached {seq}")
+    await eventually(lambda: audience.seq >= seq, f"{channel} reached {seq}")
 
 
 async def test_a_slow_client_skips_values(make_hub: MakeHub) -> None:

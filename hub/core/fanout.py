@@ -1,0 +1,81 @@
+"""What feeds have applied and their audiences were not served yet.
+
+Feeds move as entries come; audiences are served a moment later, all at once. So a connection that
+hears four channels gets what one round of its agent changed in them by one write, which is one
+system call.
+
+Rules:
+1. Nothing else is done to an audience before what is pending is fanned out: no join, no release,
+   no pace, no announcement. The shell calls `flush` before each of these.
+2. Audiences that the same connections are in step with are served together.
+3. What is joined stays within `JOINED_BYTES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from hub.core.audience import Audience
+from hub.core.frame import JOINED_BYTES, Frame, joinable
+from hub.protocol.envelope import Envelope
+
+
+class _Pending(NamedTuple):
+    """Updates of one audience: those after its seq, without a hole."""
+
+    audience: Audience
+    frames: list[Frame]
+
+
+class Fanout:
+    """The updates that wait for the next flush, by audience."""
+
+    __slots__ = ("_pending",)
+
+    def __init__(self) -> None:
+        self._pending: dict[Audience, list[Frame]] = {}
+
+    def add(self, audience: Audience, entries: Iterable[Envelope]) -> bool:
+        """Take what the audience's feed has just applied; returns whether it is the first, so that
+        the caller sees to a flush."""
+        first = not self._pending
+        frames = self._pending.setdefault(audience, [])
+        frames.extend(Frame(entry.payload) for entry in entries)
+        return first
+
+    def flush(self, now: float) -> tuple[int, list[Audience]]:
+        """Serve the audiences; returns how many deliveries were made at once, and who was served.
+
+        Subscriptions whose outbox overflowed are the caller's to close: see `Audience.overflowed`.
+        """
+        if not self._pending:
+            return 0, []
+        pending = [_Pending(*item) for item in self._pending.items()]
+        self._pending = {}
+        handed = 0
+        for group in _heard_by_the_same(pending):
+            if sum(len(frame) for of in group for frame in of.frames) <= JOINED_BYTES:
+                for audience, frames in group:
+                    audience.advance(frames, now)
+                together = [frame for of in group for frame in of.frames]
+                handed += group[0].audience.write(together)
+            else:
+                for audience, frames in group:
+                    for run in joinable(frames):
+                        handed += audience.deliver(run, now)
+        return handed, [audience for audience, _ in pending]
+
+
+def _heard_by_the_same(pending: list[_Pending]) -> Iterator[list[_Pending]]:
+    groups: dict[int, list[list[_Pending]]] = {}
+    for of in pending:
+        alike = groups.setdefault(of.audience.mark, [])
+        for group in alike:
+            if group[0].audience.is_heard_by_the_same(of.audience):
+                group.append(of)
+                break
+        else:
+            alike.append([of])
+    for alike in groups.values():
+        yield from alike
