@@ -1,13 +1,50 @@
-"""How WebSocket connections are written to, many at a time."""
+"""How WebSocket connections are written to, many at a time.
+
+A transport's `write` ends in one system call, and touches the transport, its list of buffers and
+libuv's handle on the way, which each system call drives out of the nearest caches. The socket's
+own `send` touches less: see docs/performance.md for what that saves. It is taken where it is the
+same as a write:
+
+1. A socket is sent to only while its transport holds nothing. The transport's high-water mark is 0,
+   so it pauses the connection, which takes it out of step, as soon as it holds a byte.
+2. What the kernel does not take at once goes to the transport, which keeps it, in order, and
+   pauses; or finds out that the connection is broken.
+3. The descriptor is the transport's. asyncio's and uvloop's close it after `connection_lost` has
+   returned, and `DirectSocket` is let go of within it: no other connection can have the number
+   meanwhile. tests/server/test_media.py holds both loops to that.
+4. Where a transport's bytes are not those of its socket, as with TLS, it is written to itself.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Callable, Sequence
-from typing import Final
+from types import BuiltinMethodType
+from typing import Any, Final, cast
 
 from hub.core.frame import Frame
 from hub.core.medium import Medium
 from hub.server.wsframes import encode_text
+
+
+class DirectSocket(socket.socket):
+    """A transport's socket beside the transport; never closes it. `write` is the transport's."""
+
+    __slots__ = ("write",)
+
+    def __init__(self, of: socket.socket, write: Callable[[bytes], None]) -> None:
+        super().__init__(of.family, of.type, of.proto, of.fileno())
+        self.write = write
+
+
+def direct_socket(transport: asyncio.Transport) -> DirectSocket | None:
+    """The transport's socket, where its bytes are the transport's. The caller detaches it when the
+    connection is lost."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or transport.get_extra_info("sslcontext") is not None:
+        return None
+    return DirectSocket(sock, transport.write)
 
 
 class _ByTransport:
@@ -22,7 +59,25 @@ class _ByTransport:
             write(piece)
 
 
+class _BySocket(_ByTransport):
+    """Sinks are the `send` of `DirectSocket`s."""
+
+    def fan_out(self, frames: Sequence[Frame], sinks: Sequence[Callable[[bytes], Any]]) -> None:
+        piece = joined(frames)
+        size = len(piece)
+        for send in sinks:
+            try:
+                sent = send(piece)
+            except OSError:
+                # Its buffer is full, or it is broken: the transport finds out which.
+                sent = 0
+            if sent != size:
+                of = cast("DirectSocket", cast("BuiltinMethodType", send).__self__)
+                of.write(piece[sent:])
+
+
 BY_TRANSPORT: Final[Medium] = _ByTransport()
+BY_SOCKET: Final[Medium] = _BySocket()
 
 
 def joined(frames: Sequence[Frame]) -> bytes:

@@ -17,7 +17,7 @@ from hub.protocol.frames import SUBPROTOCOL
 from hub.server.connection import Connection
 from hub.server.handshake import Rejected, UpgradeRequest, open_handshake, reject
 from hub.server.identity import shown_token
-from hub.server.media import BY_TRANSPORT
+from hub.server.media import BY_SOCKET, BY_TRANSPORT, DirectSocket, direct_socket
 from hub.server.wsframes import (
     Breach,
     FrameReader,
@@ -35,14 +35,12 @@ if TYPE_CHECKING:
     from hub.server.hub import Hub
 
 PATH = "/ws"
-HIGH_WATER_BYTES = 64 * 1024
-LOW_WATER_BYTES = 16 * 1024
 
 
 class WebSocketProtocol(asyncio.Protocol, Connection):
     """One connection, from its upgrade request to its end."""
 
-    __slots__ = ("_hub", "_reader", "_rejected", "_response", "_transport")
+    __slots__ = ("_hub", "_reader", "_rejected", "_response", "_socket", "_transport")
 
     def __init__(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any]
@@ -52,6 +50,7 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
         self._reader: FrameReader | None = None
         self._rejected = False
         self._response = b""
+        self._socket: DirectSocket | None = None
         self._transport: asyncio.Transport
 
     # What the transport says
@@ -94,6 +93,9 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._reader is not None:
             self._hub.lost(self)
+        if self._socket is not None:
+            # The descriptor is the transport's to close, which it does after this.
+            self._socket.detach()
 
     # The handshake
 
@@ -115,12 +117,15 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
             return
         self._response = answer.response
         self._reader = FrameReader(hub.settings.frame_bytes)
-        transport.set_write_buffer_limits(HIGH_WATER_BYTES, LOW_WATER_BYTES)
+        # Paused at the first byte that it holds: see `hub.server.media`.
+        transport.set_write_buffer_limits(0)
         self._admit(answer.request)
 
     def _admit(self, request: UpgradeRequest) -> None:
         hub = self._hub
-        outbox = Outbox(BY_TRANSPORT, self._write_first, hub.limits)
+        self._socket = direct_socket(self._transport)
+        medium = BY_TRANSPORT if self._socket is None else BY_SOCKET
+        outbox = Outbox(medium, self._write_first, hub.limits)
         hub.admit(
             self,
             outbox,
@@ -133,6 +138,8 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
         """The welcome leaves with the handshake's response: a write is a system call."""
         outbox = self.session.outbox
         outbox.write = outbox.sink = self._transport.write
+        if self._socket is not None:
+            outbox.sink = self._socket.send
         outbox.write(self._taken_response() + welcome)
 
     def _taken_response(self) -> bytes:

@@ -21,7 +21,6 @@ from hub.protocol.channels import check_channel
 from hub.protocol.streams import KNOWN, Kind, Stream
 from hub.server.metrics import Gauges, Metrics, expose
 from hub.server.settings import OTHER_NAMES, Settings, variable
-from hub.server.websocket import HIGH_WATER_BYTES
 from hub.server.worker import SEND_BUFFER_BYTES
 from hub.server.workers import MAX_EARLY_DEATHS
 from producers.events import Action, Decision, Side, TradingPosition
@@ -94,7 +93,6 @@ def test_figures_in_passing_are_the_code() -> None:
     """Numbers that the text has from constants are those."""
     for phrase in (
         f"{SEND_BUFFER_BYTES // 1024} KiB asked for",
-        f"{HIGH_WATER_BYTES // 1024} KiB, and one frame above it",
         f"| {Limits().answer_bytes // 2**20} MiB |",
         f"{RING_ENTRIES:,} or {RING_BYTES // 2**20} MiB of them",
         f"its last {scripts.ANSWERS_KEPT:,} answers",
