@@ -1,7 +1,8 @@
 """The opening handshake of a WebSocket on the hub's side (RFC 6455 section 4.2), without I/O.
 
 A request's head goes in, the bytes of an answer come out. `websockets` parses the request and
-checks it by RFC 6455; the rules on top of it are these:
+checks it by RFC 6455, unless `hub.server.upgrade` sees at once that it is right; the rules on top
+of it are these:
 
 1. Exactly one Host, and at most one Authorization: with two of them, which one counts would
    depend on who reads (RFC 9112 section 3.2, RFC 9110 section 5.3).
@@ -42,25 +43,13 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 from websockets.streams import StreamReader
 
+from hub.server.upgrade import UpgradeRequest, read_plain
+
 MAX_BYTES = 65_536
 """The bound of a request's head, where the caller gives none."""
 
 _SINGLE = ("Host", "Authorization")
 _VERSION = "Sec-WebSocket-Version"
-
-
-class UpgradeRequest(msgspec.Struct, frozen=True):
-    """A request to open a WebSocket, as the client made it."""
-
-    path: str
-    """Without the query; percent-encoding is left as it came."""
-    query: str
-    headers: Headers
-    """Case-insensitive; values are ISO-8859-1, as HTTP has them."""
-    origin: str | None
-    """None where the client sent no Origin, as programs other than browsers do."""
-    offered: tuple[str, ...]
-    """The sub-protocols that the client offers, in its order of preference."""
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -95,10 +84,7 @@ def open_handshake(
         reason = f"request head of {len(head)} bytes; at most {max_bytes} are taken"
         return reject(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
     try:
-        parsed = _parse(head)
-        accept_key, _, _ = _RULES.process_request(parsed)
-        _check_single(parsed.headers)
-        request = _describe(parsed)
+        request = read_plain(head) or _read(head)
     except InvalidHandshake as breach:
         return _explain(breach)
     except (EOFError, NotImplementedError, ValueError):
@@ -113,7 +99,7 @@ def open_handshake(
         "HTTP/1.1 101 Switching Protocols",
         "Upgrade: websocket",
         "Connection: Upgrade",
-        f"Sec-WebSocket-Accept: {accept_key}",
+        f"Sec-WebSocket-Accept: {request.accept}",
     ]
     if subprotocol is not None:
         lines.append(f"Sec-WebSocket-Protocol: {subprotocol}")
@@ -137,7 +123,16 @@ def reject(status: HTTPStatus, reason: str, headers: Iterable[tuple[str, str]] =
 _RULES = ServerProtocol()
 
 
+def _read(head: bytes) -> UpgradeRequest:
+    """Read and check any request. Raises InvalidHandshake, or what `_parse` does."""
+    parsed = _parse(head)
+    accept, _, _ = _RULES.process_request(parsed)
+    _check_single(parsed.headers)
+    return _describe(parsed, accept)
+
+
 def _parse(head: bytes) -> Request:
+    """Raises EOFError, NotImplementedError or ValueError for what is no request without a body."""
     reader = StreamReader()
     reader.feed_data(head)
     reader.feed_eof()
@@ -160,7 +155,7 @@ def _check_single(headers: Headers) -> None:
         raise InvalidHeader("Host")
 
 
-def _describe(parsed: Request) -> UpgradeRequest:
+def _describe(parsed: Request, accept: str) -> UpgradeRequest:
     path, _, query = parsed.path.partition("?")
     headers = parsed.headers
     offered = tuple(
@@ -168,7 +163,15 @@ def _describe(parsed: Request) -> UpgradeRequest:
         for value in headers.get_all("Sec-WebSocket-Protocol")
         for name in parse_subprotocol(value)
     )
-    return UpgradeRequest(path, query, headers, headers.get("Origin"), offered)
+    return UpgradeRequest(
+        path,
+        query,
+        headers["Host"],
+        accept,
+        headers.get("Authorization"),
+        headers.get("Origin"),
+        offered,
+    )
 
 
 def _explain(breach: InvalidHandshake) -> Rejected:

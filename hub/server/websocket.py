@@ -15,9 +15,10 @@ from hub.core.outbox import Outbox
 from hub.protocol.codes import Code
 from hub.protocol.frames import SUBPROTOCOL
 from hub.server.connection import Connection
-from hub.server.handshake import Rejected, UpgradeRequest, open_handshake, reject
+from hub.server.handshake import Rejected, open_handshake, reject
 from hub.server.identity import shown_token
 from hub.server.media import BY_SOCKET, BY_TRANSPORT, DirectSocket, direct_socket
+from hub.server.upgrade import UpgradeRequest
 from hub.server.wsframes import (
     Breach,
     FrameReader,
@@ -130,8 +131,8 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
             self,
             outbox,
             origin=request.origin,
-            host=request.headers["Host"],
-            token=shown_token(request.headers.get("Authorization"), request.offered),
+            host=request.host,
+            token=shown_token(request.authorization, request.offered),
         )
 
     def _write_first(self, welcome: bytes) -> None:
