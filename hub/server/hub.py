@@ -41,6 +41,7 @@ from hub.server.ingest import Ingest, PublishRequest
 from hub.server.metrics import Metrics
 from hub.server.settings import Settings
 from hub.server.tasks import Tasks
+from hub.server.turnstile import Turnstile
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ class Hub:
         self.connections: dict[Session, Connection] = {}
         self.draining = False
         self.tasks = Tasks()
+        self.turnstile = Turnstile(clock)
         self.ingest = Ingest(broker, settings.streams, self.metrics)
         self.feeds = Feeds(
             broker,

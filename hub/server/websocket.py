@@ -41,7 +41,7 @@ PATH = "/ws"
 class WebSocketProtocol(asyncio.Protocol, Connection):
     """One connection, from its upgrade request to its end."""
 
-    __slots__ = ("_hub", "_reader", "_rejected", "_response", "_socket", "_transport")
+    __slots__ = ("_head", "_hub", "_reader", "_rejected", "_response", "_socket", "_transport")
 
     def __init__(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any]
@@ -50,6 +50,7 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
         self._hub: Hub = app_state["hub"]
         self._reader: FrameReader | None = None
         self._rejected = False
+        self._head = b""
         self._response = b""
         self._socket: DirectSocket | None = None
         self._transport: asyncio.Transport
@@ -62,8 +63,7 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
 
     def data_received(self, data: bytes) -> None:
         if self._reader is None:
-            if not self._rejected:
-                self._open(data)
+            self._await_turn(data)
             return
         for event in self._reader.receive(data):
             match event:
@@ -100,8 +100,27 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
 
     # The handshake
 
-    def _open(self, head: bytes) -> None:
+    def _await_turn(self, head: bytes) -> None:
+        if self._rejected or len(self._head) > self._hub.settings.header_bytes:
+            return
+        waits = bool(self._head)
+        # What comes before the answer is no frame: it is judged with the head, and refused.
+        self._head += head
+        if not waits:
+            self._hub.turnstile.enter(self._enter)
+
+    def _enter(self) -> None:
+        if self._transport.is_closing():
+            return
+        try:
+            self._open()
+        except BaseException:
+            self._transport.abort()
+            raise
+
+    def _open(self) -> None:
         hub, transport = self._hub, self._transport
+        head, self._head = self._head, b""
         answer = open_handshake(
             head,
             subprotocols=(SUBPROTOCOL,),
