@@ -92,6 +92,8 @@ class Hub:
             too_slow=self._close_slow,
             orphaned=self._close_orphaned,
         )
+        # Of this tick, by the heads in them: sessions that heard the same are sent the same bytes.
+        self._heartbeats: dict[tuple[tuple[str, int], ...], Frame] = {}
         self._wheel: Wheel[Connection] = Wheel(TICK_SECONDS, clock())
         self._empty = asyncio.Event()
         self._name = secrets.token_urlsafe(6)
@@ -260,9 +262,15 @@ class Hub:
         if session.grant is not None and not self.authenticator.still_gives(session.grant):
             return session.refuse("the API key was revoked")
         if session.outbox.clear:
-            ts = round(self.wall_clock() * 1_000_000)
-            session.outbox.send(Frame(frames.heartbeat(ts, session.heads())), now)
+            session.outbox.send(self._heartbeat(session.heads()), now)
         return None
+
+    def _heartbeat(self, heads: dict[str, int]) -> Frame:
+        key = tuple(heads.items())
+        frame = self._heartbeats.get(key)
+        if frame is None:
+            frame = self._heartbeats[key] = Frame(frames.heartbeat(self._now_us(), heads))
+        return frame
 
     def _verify(self, session: Session, token: str, id: int | None, now: float) -> Close | None:
         try:
@@ -318,6 +326,7 @@ class Hub:
 
     def tick(self, now: float) -> None:
         """Let every deadline that has passed have its effect."""
+        self._heartbeats.clear()
         for connection in self._wheel.advance(now):
             if connection.due_at <= now:
                 connection.due_at = inf

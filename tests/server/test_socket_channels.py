@@ -13,6 +13,7 @@ from hub.broker.base import Broker
 from hub.broker.memory import MemoryBroker
 from hub.core.feed import RING_ENTRIES
 from hub.protocol import codes
+from hub.protocol import frames as hub_frames
 from hub.protocol.envelope import encode_envelope
 from hub.protocol.position import Position
 from hub.protocol.streams import KNOWN, Kind, Stream
@@ -404,6 +405,36 @@ async def test_resumes_by_the_broker_are_bounded(make_hub: MakeHub) -> None:
 
 
 # Life signs.
+
+
+async def test_sessions_that_heard_the_same_share_a_heartbeat(
+    live: LiveHub, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written once for all whose heads are the same, anew at each tick, and nobody is told of
+    a channel that is not its own."""
+    written: list[dict[str, int]] = []
+    heartbeat = hub_frames.heartbeat
+
+    def watched(ts: int, heads: dict[str, int]) -> bytes:
+        written.append(heads)
+        return heartbeat(ts, heads)
+
+    monkeypatch.setattr(hub_frames, "heartbeat", watched)
+    async with (
+        welcomed(live.url, token(ttl_seconds=100_000)) as a,
+        welcomed(live.url, token(ttl_seconds=100_000)) as b,
+        welcomed(live.url, token(ttl_seconds=100_000)) as c,
+    ):
+        await store(broker, value(1, b"1"))
+        for client, channel in ((a, "portfolio"), (b, "portfolio"), (c, "decisions")):
+            await client.subscribe(channel)
+        expected = ({"portfolio": 1}, {"portfolio": 1}, {"decisions": 0})
+        for beats in (1, 2):
+            live.hub.tick(live.hub.clock() + beats * 3601)
+            for client, heads in zip((a, b, c), expected, strict=True):
+                beat = await client.recv()
+                assert (beat["type"], beat["heads"]) == ("heartbeat", heads)
+            assert len(written) == 2 * beats
 
 
 async def test_heartbeats_have_the_heads(make_hub: MakeHub) -> None:
