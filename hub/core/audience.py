@@ -202,15 +202,20 @@ class Audience:
 
     # Pacing
 
+    @property
+    def has_due(self) -> bool:
+        """Whether somebody who is paced waits for an update."""
+        return any(pace.due_at is not None for pace in self._paces.values())
+
     def flush_due(self, now: float) -> None:
         """Send each pace that is due its conflated update."""
         for pace in list(self._paces.values()):
             if pace.due_at is not None and pace.due_at <= now:
                 pace.due_at = None
                 pace.next_at = now + pace.interval_seconds
-                self._flush(pace, now)
+                self._flush(pace)
 
-    def _flush(self, pace: Pace, now: float) -> None:
+    def _flush(self, pace: Pace) -> None:
         head = self.seq
         together: dict[tuple[int, Medium], list[Any]] = {}
         for subscription in pace.members:

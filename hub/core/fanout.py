@@ -29,12 +29,14 @@ class _Pending(NamedTuple):
 
 
 class Fanout:
-    """The updates that wait for the next flush, by audience."""
+    """The updates that wait for the next flush, by audience, and the audiences of which somebody
+    who is paced waits for an update."""
 
-    __slots__ = ("_pending",)
+    __slots__ = ("_paced", "_pending")
 
     def __init__(self) -> None:
         self._pending: dict[Audience, list[Frame]] = {}
+        self._paced: dict[Audience, None] = {}
 
     def add(self, audience: Audience, entries: Iterable[Envelope]) -> bool:
         """Take what the audience's feed has just applied; returns whether it is the first, so that
@@ -64,7 +66,16 @@ class Fanout:
                 for audience, frames in group:
                     for run in joinable(frames):
                         handed += audience.deliver(run, now)
-        return handed, [audience for audience, _ in pending]
+        served = [audience for audience, _ in pending]
+        self._paced.update((audience, None) for audience in served if audience.has_due)
+        return handed, served
+
+    def flush_due(self, now: float) -> None:
+        """Serve those whose interval has ended; after a flush, as the feeds may be ahead."""
+        for audience in list(self._paced):
+            audience.flush_due(now)
+            if not audience.has_due:
+                del self._paced[audience]
 
 
 def _heard_by_the_same(pending: list[_Pending]) -> Iterator[list[_Pending]]:

@@ -77,8 +77,3 @@ class Registry:
             if state is not None:
                 found.append((audience, state))
         return found
-
-    def flush_due(self, now: float) -> None:
-        """Serve the paced subscriptions that are due."""
-        for audience in self._audiences.values():
-            audience.flush_due(now)

@@ -271,7 +271,7 @@ class Feeds:
     def tick(self, now: float) -> None:
         """Serve the paced, and tell who listens to a channel that became stale."""
         self.flush()
-        self.registry.flush_due(now)
+        self._fanout.flush_due(now)
         for audience, state in self.registry.turned(now):
             self._announce_turn(audience, state, now)
 

@@ -237,7 +237,9 @@ class ModelHub:
                 self._look_at(self._connection_of(subscription))
 
     def _connection_of(self, subscription: Subscription) -> ModelConnection:
-        return next(c for c in self.connections if c.session is subscription.session)
+        found = [c for c in self.connections if c.session is subscription.session]
+        assert found, "a subscription outlived its connection"
+        return found[0]
 
     def position(self, channel: str) -> Position:
         """Where a channel's feed stands."""
@@ -255,7 +257,7 @@ class ModelHub:
             connection.transport.now = self.now
         for connection in list(self.connections):
             self._look_at(connection)
-        self.registry.flush_due(self.now)
+        self._fanout.flush_due(self.now)
 
     def _look_at(self, connection: ModelConnection) -> None:
         while (effect := connection.session.tick(self.now)) is not None:

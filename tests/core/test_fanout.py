@@ -50,12 +50,12 @@ class House:
             feed.load(channel.read(None), 0.0)
             self.audiences[kind] = Audience(feed)
 
-    def admit(self, *kinds: Kind, medium: Payloads = MEDIA[0]) -> Connection:
+    def admit(self, *kinds: Kind, medium: Payloads = MEDIA[0], interval_ms: int = 0) -> Connection:
         """Let a connection join the audiences of these kinds."""
         connection = Connection(medium)
         for kind in kinds:
             audience = self.audiences[kind]
-            subscription = Subscription(connection.outbox, audience, 0)
+            subscription = Subscription(connection.outbox, audience, interval_ms)
             connection.outbox.subscriptions[NAMES[kind]] = subscription
             audience.join(subscription)
         return connection
@@ -165,3 +165,26 @@ def test_too_much_is_not_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hub.core.frame.JOINED_BYTES", 2 * size)
     assert house.fanout.flush(0.0)[0] == 4
     assert viewer.writes == [[1], [2, 3], [4]]
+
+
+def test_the_paced_of_every_channel_are_served() -> None:
+    """When their interval has ended, those with the same pace by one write of each medium, and
+    nobody is looked at that waits for nothing."""
+    house = House()
+    viewers = [house.admit(Kind.VALUE, interval_ms=100, medium=medium) for medium in MEDIA]
+    other = house.admit(Kind.VALUE, interval_ms=300)
+    for value in (b"1", b"2", b"3"):
+        house.publish(Kind.VALUE, value)
+        house.fanout.flush(0.0)
+        house.fanout.flush_due(0.0)
+    assert [viewer.writes for viewer in (*viewers, other)] == [[[1]]] * 3
+    house.fanout.flush_due(0.1)
+    assert [viewer.writes for viewer in (*viewers, other)] == [[[1], [3]], [[1], [3]], [[1]]]
+    house.fanout.flush_due(0.3)
+    assert other.writes == [[1], [3]]
+    assert not house.audiences[Kind.VALUE].has_due
+    house.publish(Kind.VALUE, b"4")
+    house.fanout.flush(0.3)
+    house.fanout.flush_due(0.3)
+    assert viewers[0].writes == [[1], [3], [4]]
+    assert other.writes == [[1], [3]]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from hub.core.feed import Feed
-from hub.core.frame import Frame
 from hub.core.limits import Limits
 from hub.core.outbox import Outbox
 from hub.core.registry import Registry, Waiter
@@ -121,21 +118,3 @@ def test_channels_that_turned_are_named_once(portfolio: ModelChannel) -> None:
     assert registry.turned(0.5) == []
     assert registry.turned(1.0) == [(audience, ChannelState.STALE)]
     assert registry.turned(1.1) == []
-
-
-def test_the_paced_of_every_channel_are_served(portfolio: ModelChannel) -> None:
-    """One call serves all that are due."""
-    registry, transport = Registry(), Transport()
-    outbox = session_over(transport).outbox
-    for channel in (portfolio, ModelChannel(Kind.TABLE)):
-        channel.touch()
-        audience, _ = registry.open(feed_of(channel))
-        audience.join(Subscription(outbox, audience, 100))
-        entry = channel.put(b"1") if channel is portfolio else channel.patch({"a": b"1"})
-        audience.feed.receive(entry)
-        audience.deliver([Frame(entry.payload)], 0.0)
-    registry.flush_due(0.1)
-    assert [json.loads(payload)["channel"] for _, payload in transport.take()] == [
-        "portfolio",
-        "positions",
-    ]
