@@ -2,8 +2,8 @@
 
 Bytes go in, events come out; what an event leads to, the caller decides. The rules:
 
-1. Every frame from a client is masked, has no reserved bit (no extension is negotiated), a known
-   opcode, and the shortest encoding of its length (5.1, 5.2).
+1. Every frame from a client is masked, has no reserved bit, a known opcode, and the shortest
+   encoding of its length (5.1, 5.2).
 2. A text message may come in fragments: one text frame, then continuations up to the one with FIN.
    Only control frames may come between them. It is delivered whole, when it is valid UTF-8 (5.4,
    8.1).
@@ -14,6 +14,8 @@ Bytes go in, events come out; what an event leads to, the caller decides. The ru
 5. Binary messages are refused: this protocol is text.
 6. The first breach of a rule, or a close frame, ends the stream: nothing after it is looked at.
    A close frame within a fragmented message is a breach too, as it is to `websockets`.
+7. Where compression was negotiated, RSV1 on the first frame of a message says that the message is
+   compressed (RFC 7692 section 6). Both what comes and what it inflates to are within the bound.
 
 tests/server/test_wsframes_differential.py holds all this against `websockets`, and lists where the
 two differ.
@@ -26,6 +28,7 @@ from struct import Struct as Layout
 import msgspec
 
 from hub.protocol.codes import BAD_TEXT, PROTOCOL_BREACH, TOO_BIG, UNSUPPORTED, Code
+from hub.server.deflate import InflateError, Inflater
 
 try:
     from websockets.speedups import apply_mask
@@ -41,6 +44,7 @@ NO_STATUS = 1005
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 _OPCODES = frozenset((_CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG))
 _FIN = 0x80
+_COMPRESSED = 0x40  # RSV1
 _RESERVED_BITS = 0x70
 _OPCODE_BITS = 0x0F
 _MASKED = 0x80
@@ -147,11 +151,14 @@ class FrameReader:
             if event is not None:
                 events.append(event)
                 if isinstance(event, _LAST):
-                    self._ended = True
-                    self._partial = self._fragments = None
+                    self._end()
                     return events
         self._keep(buffer, start)
         return events
+
+    def _end(self) -> None:
+        self._ended = True
+        self._partial = self._fragments = None
 
     def _check_header(self, first: int, second: int, length: int) -> Breach | None:
         """Judge a frame by its header alone, before its payload is waited for.
@@ -226,6 +233,46 @@ class FrameReader:
             self._partial = bytearray(buffer[start:])
 
 
+class InflatingReader(FrameReader):
+    """Reads the frames of a client that may compress its messages.
+
+    Holds a zlib object only within a compressed message that came in part.
+    """
+
+    __slots__ = ("_inflater",)
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        super().__init__(max_bytes)
+        self._inflater: Inflater | None = None
+
+    def _end(self) -> None:
+        super()._end()
+        self._inflater = None
+
+    def _check_header(self, first: int, second: int, length: int) -> Breach | None:
+        if first & _OPCODE_BITS in (_TEXT, _BINARY):
+            first &= ~_COMPRESSED
+        return super()._check_header(first, second, length)
+
+    def _take(self, first: int, payload: bytes) -> Event | None:
+        if first & _COMPRESSED:
+            self._inflater = Inflater()
+        if self._inflater is None or first & _OPCODE_BITS >= _CLOSE:
+            return super()._take(first, payload)
+        held = 0 if self._fragments is None else len(self._fragments)
+        try:
+            inflated = self._inflater.inflate(
+                payload, self._max_bytes - held, last=bool(first & _FIN)
+            )
+        except InflateError as error:
+            return Breach(PROTOCOL_BREACH, f"compressed message: {error}")
+        if held + len(inflated) > self._max_bytes:
+            return Breach(TOO_BIG, f"message inflates to more than {self._max_bytes} bytes")
+        if first & _FIN:
+            self._inflater = None
+        return super()._take(first, inflated)
+
+
 def _check_control(first: int, length: int) -> Breach | None:
     if length > _SHORT_MAX:
         return Breach(PROTOCOL_BREACH, f"control frame of {length} bytes; at most {_SHORT_MAX}")
@@ -266,6 +313,12 @@ def _bad_text(error: UnicodeDecodeError) -> Breach:
 def encode_text(payload: bytes) -> bytes:
     """Return the frame of a whole text message; `payload` is UTF-8, unchecked."""
     return _encode(_TEXT, payload)
+
+
+def encode_compressed_text(payload: bytes) -> bytes:
+    """Return the frame of a whole text message that was compressed, to be sent where compression
+    was negotiated."""
+    return _encode(_TEXT | _COMPRESSED, payload)
 
 
 def encode_ping(payload: bytes = b"") -> bytes:

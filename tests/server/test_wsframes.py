@@ -10,6 +10,7 @@ from websockets.utils import apply_mask as apply_mask_in_python
 
 from hub.protocol.codes import BAD_TEXT, PROTOCOL_BREACH, TOO_BIG, UNSUPPORTED, Code
 from hub.server import wsframes
+from hub.server.deflate import deflate
 from hub.server.wsframes import (
     MAX_BYTES,
     NO_STATUS,
@@ -17,10 +18,12 @@ from hub.server.wsframes import (
     Close,
     Event,
     FrameReader,
+    InflatingReader,
     Ping,
     Pong,
     Text,
     encode_close,
+    encode_compressed_text,
     encode_ping,
     encode_pong,
     encode_text,
@@ -363,3 +366,101 @@ def test_a_long_reason_is_cut_at_a_character() -> None:
     """A reason that does not fit is shortened, and stays UTF-8."""
     frame = encode_close(1002, "x" * 122 + "€")
     assert frame == b"\x88\x7c" + close_payload(1002, b"x" * 122)
+
+
+# RFC 7692 section 6, Compression
+
+
+def inflated(*frames: bytes, max_bytes: int = MAX_BYTES) -> list[Event]:
+    """Return what a new reader makes of these frames where compression was negotiated."""
+    return InflatingReader(max_bytes).receive(b"".join(frames))
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, 65_536])
+def test_a_compressed_text_arrives_inflated(size: int) -> None:
+    """RSV1 says that a message is compressed; one without it is taken as it is."""
+    payload = (b"tapecast" * (size // 8 + 1))[:size]
+    frame = client_frame(TEXT, deflate(payload), reserved=0b100)
+    assert inflated(frame, client_frame(TEXT, payload)) == [Text(payload), Text(payload)]
+
+
+def test_a_compressed_text_in_fragments_arrives_whole() -> None:
+    """Cut anywhere in its compressed bytes, with other frames between; RSV1 is in the first."""
+    payload = b"a text that is cut " * 20
+    compressed = deflate(payload)
+    for cut in range(len(compressed) + 1):
+        assert inflated(
+            client_frame(TEXT, compressed[:cut], fin=False, reserved=0b100),
+            client_frame(PING, b"still here"),
+            client_frame(CONTINUATION, compressed[cut:]),
+            client_frame(TEXT, b"plain", fin=False),
+            client_frame(CONTINUATION, b"ly"),
+        ) == [Ping(b"still here"), Text(payload), Text(b"plainly")]
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        (client_frame(PING, b"x", reserved=0b100),),
+        (client_frame(CLOSE, close_payload(1000), reserved=0b100),),
+        (
+            client_frame(TEXT, deflate(b"x")[:1], fin=False, reserved=0b100),
+            client_frame(CONTINUATION, deflate(b"x")[1:], reserved=0b100),
+        ),
+        (
+            client_frame(TEXT, b"x", fin=False),
+            client_frame(CONTINUATION, deflate(b"x"), reserved=0b100),
+        ),
+        (client_frame(TEXT, deflate(b"x"), reserved=0b110),),
+        (client_frame(TEXT, b"not deflated", reserved=0b100),),
+    ],
+    ids=["ping", "close", "continuation", "late", "other bits", "not deflated"],
+)
+def test_compression_in_a_wrong_place_is_a_breach(frames: tuple[bytes, ...]) -> None:
+    """Control frames are never compressed, a message is so from its first frame on, and what says
+    that it is must be."""
+    [breach] = inflated(*frames)
+    assert isinstance(breach, Breach)
+    assert breach.code is PROTOCOL_BREACH
+
+
+def test_a_compressed_text_must_be_utf_8() -> None:
+    """As any text."""
+    [breach] = inflated(client_frame(TEXT, deflate(b"\xff"), reserved=0b100))
+    assert isinstance(breach, Breach)
+    assert breach.code is BAD_TEXT
+
+
+@pytest.mark.parametrize("size", [101, 10_000])
+def test_what_a_message_inflates_to_is_bounded(size: int) -> None:
+    """In one frame or in several, the bound is that of any message."""
+    bomb = deflate(b"x" * size)
+    whole = inflated(client_frame(TEXT, bomb, reserved=0b100), max_bytes=100)
+    halves = inflated(
+        client_frame(TEXT, deflate(b"x" * 60) + b"\0\0\xff\xff", fin=False, reserved=0b100),
+        client_frame(CONTINUATION, deflate(b"x" * 41)),
+        max_bytes=100,
+    )
+    for [breach] in (whole, halves):
+        assert isinstance(breach, Breach)
+        assert breach.code is TOO_BIG
+        assert breach.reason == "message inflates to more than 100 bytes"
+
+
+def test_nothing_of_zlib_is_kept_between_messages() -> None:
+    """Only while a compressed message is incomplete, and no longer than the stream lasts."""
+    reader = InflatingReader()
+    compressed = deflate(b"text")
+    reader.receive(client_frame(TEXT, compressed, reserved=0b100))
+    assert reader._inflater is None
+    reader.receive(client_frame(TEXT, compressed[:2], fin=False, reserved=0b100))
+    assert reader._inflater is not None
+    reader.receive(client_frame(CLOSE))
+    assert reader.ended
+    assert reader._inflater is None
+
+
+def test_a_compressed_text_of_ours_is_read_as_one() -> None:
+    """It differs from any other by RSV1 alone."""
+    payload = deflate(b"text")
+    assert encode_compressed_text(payload) == bytes((0xC1, len(payload))) + payload

@@ -1,4 +1,4 @@
-"""The frame reader held against `websockets`, event by event and close code by close code.
+"""The frame readers held against `websockets`, event by event and close code by close code.
 
 The oracle is `websockets.ServerProtocol`, with the decoding of text that `websockets`' connections
 do on top of it. The two may differ in four ways, and in no other:
@@ -9,11 +9,14 @@ do on top of it. The two may differ in four ways, and in no other:
    the reader does not, since it is no part of the message (5.4).
 4. Time: the reader refuses a frame when its header's length is there; the oracle refuses opcode
    and mask two bytes earlier or more, everything else not before the payload is there.
+
+Where compression is negotiated, `Deflate` says in what else.
 """
 
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Sequence
 from itertools import pairwise
 from random import Random
@@ -22,18 +25,21 @@ from typing import Any
 import pytest
 from hypothesis import Phase, example, find, given, settings
 from hypothesis import strategies as st
-from websockets.exceptions import PayloadTooBig
+from websockets.exceptions import PayloadTooBig, ProtocolError
+from websockets.extensions.permessage_deflate import PerMessageDeflate
+from websockets.frames import CTRL_OPCODES, Frame, Opcode
 from websockets.frames import Close as OracleClose
-from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from hub.protocol.codes import BAD_TEXT, TOO_BIG, UNSUPPORTED
+from hub.server.deflate import InflateError, Inflater
 from hub.server.wsframes import (
     Breach,
     Close,
     Event,
     FrameReader,
+    InflatingReader,
     Ping,
     Pong,
     Text,
@@ -62,11 +68,73 @@ Seen = tuple[Any, ...]
 REFUSED_CONTROL: Seen = ("control frame counted against the message",)
 
 
+class Deflate(PerMessageDeflate):
+    """The extension of `websockets`, but for the differences that are allowed:
+
+    1. It inflates a frame before it judges the header, and binary messages too; the reader neither.
+    2. It refuses some messages of exactly the bound, and bounds nothing once a message has reached
+       it; the reader takes the one and refuses the other.
+    3. It passes on what it got of a stream that ends early, and drops what follows a final block;
+       to the reader both are breaches.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(True, True, 15, 15)
+        self._in_message = False
+        self._is_compressed = False
+        self._received = b""
+
+    def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
+        assert max_size is not None
+        if frame.opcode in CTRL_OPCODES or frame.rsv2 or frame.rsv3:
+            return frame
+        starts = frame.opcode is not Opcode.CONT
+        if frame.opcode is Opcode.BINARY or (starts and self._in_message):
+            return Frame(frame.opcode, frame.data, frame.fin)
+        self._in_message = not frame.fin
+        decoded = super().decode(frame, max_size=max_size + 1)
+        if len(decoded.data) > max_size:
+            raise PayloadTooBig(None, max_size)
+        if starts:
+            self._is_compressed, self._received = frame.rsv1, b""
+        self._received += frame.data
+        if self._is_compressed and not could_be_whole(self._received, ends=frame.fin):
+            raise ProtocolError("no whole stream")
+        return decoded
+
+
+def could_be_whole(stream: bytes, *, ends: bool) -> bool:
+    """Whether these bytes are a whole message's DEFLATE stream, or the beginning of one."""
+    inflater = zlib.decompressobj(-15)
+    inflater.decompress(stream)
+    if inflater.eof:
+        return inflater.unused_data in (b"", b"\0")
+    if not ends:
+        return True
+    try:
+        inflater.decompress(b"\0\0\xff\xff")
+        if inflater.eof:
+            return inflater.unused_data == b""
+        # Between two blocks, and at the start of a byte, another stream may stand.
+        return inflater.decompress(deflated(b"?")) == b"?"
+    except zlib.error:
+        return False
+
+
+def deflated(payload: bytes, flush: int = zlib.Z_SYNC_FLUSH) -> bytes:
+    """Compress a message as RFC 7692 section 7.2.1 says; Z_FINISH makes it one final block, and
+    a byte of padding follows (7.2.3.5)."""
+    stream = zlib.compressobj(wbits=-15)
+    compressed = stream.compress(payload) + stream.flush(flush)
+    return compressed + b"\0" if flush == zlib.Z_FINISH else compressed[:-4]
+
+
 class Oracle:
     """What `websockets` makes of a stream, and what it writes in answer."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, *, compression: bool = False) -> None:
         self.protocol = ServerProtocol(state=OPEN, max_size=max_bytes, logger=QUIET)
+        self.protocol.extensions = [Deflate()] if compression else []
         self.seen: list[Seen] = []
         self.written = b""
         self.ended = False
@@ -125,7 +193,8 @@ class Oracle:
 
     def _is_refused_control(self, error: PayloadTooBig) -> bool:
         """Whether the frame is a control frame that would have fitted the bound by itself."""
-        assert error.size is not None
+        if error.size is None:
+            return False  # it says what a message inflates to
         # The oracle refuses a length at its last byte; the opcode is one byte before its first.
         width = 1 if error.size <= 125 else 3 if error.size <= 65_535 else 9
         opcode = self._received[-1 - width] & 0x0F
@@ -165,7 +234,7 @@ def answer(event: Event) -> bytes:
 def compare(reader: FrameReader, chunks: Sequence[bytes], max_bytes: int = MAX_BYTES) -> None:
     """Raise AssertionError where reader and oracle differ in a way that is not allowed."""
     events = [event for chunk in chunks for event in reader.receive(chunk)]
-    oracle = Oracle(max_bytes)
+    oracle = Oracle(max_bytes, compression=isinstance(reader, InflatingReader))
     oracle.receive(b"".join(chunks))
     if oracle.ended and not reader.ended:
         # Complete the length that the reader waits for, so that it judges the header too.
@@ -235,10 +304,49 @@ def fragmented(draw: st.DrawFn) -> bytes:
     return frames
 
 
+# Few bytes, so that what is inflated meets the bound as often as what is on the wire.
+repeated = st.builds(lambda byte, size: byte * size, st.binary(min_size=1, max_size=2), sizes)
+bombs = st.integers(MAX_BYTES, 100 * MAX_BYTES).map(lambda size: b"x" * size)
+flushes = st.sampled_from([zlib.Z_SYNC_FLUSH] * 3 + [zlib.Z_FULL_FLUSH, zlib.Z_FINISH])
+compressed_payloads = (
+    st.builds(deflated, payloads | repeated | bombs, flushes)
+    | st.builds(
+        lambda one, two: deflated(one) + b"\0\0\xff\xff" + deflated(two), payloads, payloads
+    )
+    | st.builds(lambda one, two: deflated(one, zlib.Z_FINISH) + two, payloads, payloads)
+    | st.builds(lambda whole, cut: whole[:cut], payloads.map(deflated), st.integers(0, 20))
+    | payloads
+)
+
+
 @st.composite
-def streams(draw: st.DrawFn) -> list[bytes]:
+def compressed(draw: st.DrawFn) -> bytes:
+    """A compressed message in one frame or more, mostly right, with control frames between."""
+    payload = draw(compressed_payloads)
+    cuts = sorted(draw(st.lists(st.integers(0, len(payload)), max_size=3)))
+    bounds = [0, *cuts, len(payload)]
+    frames = b""
+    for start, end in pairwise(bounds):
+        is_first, is_last = not frames, end == len(payload)
+        frames += client_frame(
+            TEXT if is_first else CONTINUATION,
+            payload[start:end],
+            fin=is_last,
+            reserved=0b100 if is_first else draw(st.sampled_from([0] * 9 + [0b100])),
+        )
+        frames += draw(st.just(b"") | pings)
+        if is_last:
+            break
+    return frames
+
+
+plain = texts | fragmented() | pings | closes | wild | liars
+
+
+@st.composite
+def streams(draw: st.DrawFn, messages: st.SearchStrategy[bytes] = plain) -> list[bytes]:
     """What a client sends, in the chunks in which it arrives."""
-    frames = draw(st.lists(texts | fragmented() | pings | closes | wild | liars, max_size=5))
+    frames = draw(st.lists(messages, max_size=5))
     stream = bytearray(b"".join(frames) + draw(st.binary(max_size=3)))
     if stream and draw(st.integers(0, 3)) == 0:
         stream[draw(st.integers(0, len(stream) - 1))] ^= 1 << draw(st.integers(0, 7))
@@ -255,6 +363,22 @@ def streams(draw: st.DrawFn) -> list[bytes]:
 def test_the_reader_and_websockets_agree(chunks: list[bytes]) -> None:
     """Whatever a client sends, both sides see the same events and give the same answers."""
     compare(FrameReader(MAX_BYTES), chunks)
+
+
+@given(streams(plain | compressed()))
+@example([client_frame(TEXT, deflated(b"x" * MAX_BYTES), reserved=0b100)])
+@example([client_frame(TEXT, deflated(b"x" * (MAX_BYTES + 1)), reserved=0b100)])
+@example([client_frame(TEXT, b"", reserved=0b100)])
+@example(
+    [
+        client_frame(TEXT, deflated(b"x" * MAX_BYTES) + b"\0\0\xff\xff", fin=False, reserved=0b100)
+        + client_frame(CONTINUATION, deflated(b"x" * 100 * MAX_BYTES))
+    ]
+)
+@settings(max_examples=400, deadline=None)
+def test_the_inflating_reader_and_websockets_agree(chunks: list[bytes]) -> None:
+    """The same where compression is negotiated, whether a message is compressed or not."""
+    compare(InflatingReader(MAX_BYTES), chunks)
 
 
 @pytest.mark.parametrize("size", [65_535, 65_536, LARGE_MAX_BYTES, LARGE_MAX_BYTES + 1])
@@ -383,6 +507,93 @@ class KeepsAMessageForTheNext(FrameReader):
         return event
 
 
+class TakesCompressedContinuations(InflatingReader):
+    __slots__ = ()
+
+    def _check_header(self, first: int, second: int, length: int) -> Breach | None:
+        return super()._check_header(first & 0xBF, second, length)
+
+
+class PassesOnWhatIsCompressed(InflatingReader):
+    __slots__ = ()
+
+    def _take(self, first: int, payload: bytes) -> Event | None:
+        return super()._take(first & 0xBF, payload)
+
+
+class InflatesFirstFramesAlone(InflatingReader):
+    __slots__ = ()
+
+    def _take(self, first: int, payload: bytes) -> Event | None:
+        event = super()._take(first, payload)
+        if event is None:
+            self._inflater = None
+        return event
+
+
+class InflatesWhatFollows(InflatingReader):
+    __slots__ = ()
+
+    def _take(self, first: int, payload: bytes) -> Event | None:
+        before = self._inflater
+        event = super()._take(first, payload)
+        self._inflater = self._inflater or before
+        return event
+
+
+class _Lenient(InflatingReader):
+    """Inflates each frame as its own rules have it."""
+
+    __slots__ = ()
+
+    def _take(self, first: int, payload: bytes) -> Event | None:
+        if first & 0x40:
+            self._inflater = self.make()
+        return super()._take(first & 0xBF, payload)
+
+    def make(self) -> Inflater:
+        return Inflater()
+
+
+class Unbounded(Inflater):
+    def inflate(self, payload: bytes, room: int, *, last: bool) -> bytes:
+        return super().inflate(payload, 1_000_000, last=last)[: room + 1 - (room > 0)]
+
+
+class TakesBombs(_Lenient):
+    __slots__ = ()
+
+    def make(self) -> Inflater:
+        return Unbounded()
+
+
+class BoundsByTheFrame(Inflater):
+    def inflate(self, payload: bytes, room: int, *, last: bool) -> bytes:
+        return super().inflate(payload, MAX_BYTES, last=last)[:room]
+
+
+class BoundsInflatedFramesOneByOne(_Lenient):
+    __slots__ = ()
+
+    def make(self) -> Inflater:
+        return BoundsByTheFrame()
+
+
+class Careless(Inflater):
+    def inflate(self, payload: bytes, room: int, *, last: bool) -> bytes:
+        try:
+            return super().inflate(payload, room, last=last)
+        except InflateError:
+            return b""
+
+
+class TakesBadStreams(_Lenient):
+    __slots__ = ()
+
+    def make(self) -> Inflater:
+        return Careless()
+
+
 @pytest.mark.parametrize(
     "broken",
     [
@@ -400,6 +611,13 @@ class KeepsAMessageForTheNext(FrameReader):
         LosesWhatPrecedesABreach,
         LosesHalfFrames,
         KeepsAMessageForTheNext,
+        TakesCompressedContinuations,
+        PassesOnWhatIsCompressed,
+        InflatesFirstFramesAlone,
+        InflatesWhatFollows,
+        TakesBombs,
+        BoundsInflatedFramesOneByOne,
+        TakesBadStreams,
     ],
 )
 def test_the_comparison_catches_a_reader_that_breaks_one_rule(broken: type[FrameReader]) -> None:
@@ -414,4 +632,5 @@ def test_the_comparison_catches_a_reader_that_breaks_one_rule(broken: type[Frame
 
     search = settings(max_examples=3_000, phases=[Phase.generate], database=None, deadline=None)
     # Raises NoSuchExample where nothing catches it.
-    find(streams(), is_caught, settings=search, random=Random(6455))
+    messages = plain | compressed() if issubclass(broken, InflatingReader) else plain
+    find(streams(messages), is_caught, settings=search, random=Random(6455))
