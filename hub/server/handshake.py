@@ -10,7 +10,7 @@ of it are these:
 3. The Origin is the caller's to judge; refused with 403.
 4. A client that offers sub-protocols gets the first of ours among them, or 400: with none in common
    it would not understand a frame. A client that offers none is accepted without one.
-5. No extension is negotiated, so a frame is the same bytes for every client.
+5. No extension but permessage-deflate, where the caller wants it: see hub.server.deflate.
 
 A refusal's reason names headers, not their values: they carry tokens, and reasons are logged.
 
@@ -43,6 +43,7 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 from websockets.streams import StreamReader
 
+from hub.server.deflate import negotiate
 from hub.server.upgrade import UpgradeRequest, read_plain
 
 MAX_BYTES = 65_536
@@ -57,6 +58,8 @@ class Accepted(msgspec.Struct, frozen=True):
 
     request: UpgradeRequest
     subprotocol: str | None
+    compresses: bool
+    """Whether both sides may compress their messages."""
     response: bytes
 
 
@@ -74,17 +77,20 @@ def open_handshake(
     subprotocols: Sequence[str],
     origin_allowed: Callable[[UpgradeRequest], bool],
     max_bytes: int = MAX_BYTES,
+    compression: bool = False,
 ) -> Accepted | Rejected:
     """Answer the request whose request line and headers are `head`, up to their blank line.
 
-    `subprotocols` are ours, the preferred one first. Never raises for what a client sent. Paths,
-    tokens and limits are for the caller, which may answer an Accepted with `reject` instead.
+    `subprotocols` are ours, the preferred one first; `compression` is agreed to where the client
+    offers it. Never raises for what a client sent. Paths, tokens and limits are for the caller,
+    which may answer an Accepted with `reject` instead.
     """
     if len(head) > max_bytes:
         reason = f"request head of {len(head)} bytes; at most {max_bytes} are taken"
         return reject(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
     try:
         request = read_plain(head) or _read(head)
+        extension = negotiate(request.extensions) if compression else None
     except InvalidHandshake as breach:
         return _explain(breach)
     except (EOFError, NotImplementedError, ValueError):
@@ -103,7 +109,9 @@ def open_handshake(
     ]
     if subprotocol is not None:
         lines.append(f"Sec-WebSocket-Protocol: {subprotocol}")
-    return Accepted(request, subprotocol, _serialise(lines))
+    if extension is not None:
+        lines.append(f"Sec-WebSocket-Extensions: {extension}")
+    return Accepted(request, subprotocol, extension is not None, _serialise(lines))
 
 
 def reject(status: HTTPStatus, reason: str, headers: Iterable[tuple[str, str]] = ()) -> Rejected:
@@ -171,6 +179,7 @@ def _describe(parsed: Request, accept: str) -> UpgradeRequest:
         headers.get("Authorization"),
         headers.get("Origin"),
         offered,
+        tuple(headers.get_all("Sec-WebSocket-Extensions")),
     )
 
 

@@ -24,7 +24,8 @@ class UpgradeRequest(msgspec.Struct, frozen=True):
     path: without the query; percent-encoding is left as it came. accept: what answers the key.
     authorization, origin: None where the client sent none; origin, as programs other than
     browsers do. offered: the sub-protocols that the client offers, in its order of preference.
-    Values are ISO-8859-1, as HTTP has them.
+    extensions: the values of Sec-WebSocket-Extensions, unread. Values are ISO-8859-1, as HTTP has
+    them.
     """
 
     path: str
@@ -34,6 +35,7 @@ class UpgradeRequest(msgspec.Struct, frozen=True):
     authorization: str | None
     origin: str | None
     offered: tuple[str, ...]
+    extensions: tuple[str, ...]
 
 
 # The tokens of RFC 9110 section 5.6.2 and visible ASCII, with single spaces for white space.
@@ -65,6 +67,7 @@ def read_plain(head: bytes) -> UpgradeRequest | None:
     key = headers.get("sec-websocket-key", "")
     host = headers.get("host", "")
     offer = headers.get("sec-websocket-protocol")
+    extension = headers.get("sec-websocket-extensions")
     if (
         len(headers) != count
         or not host
@@ -85,4 +88,5 @@ def read_plain(head: bytes) -> UpgradeRequest | None:
         headers.get("authorization"),
         headers.get("origin"),
         tuple(offer.replace(" ", "").split(",")) if offer else (),
+        () if extension is None else (extension,),
     )

@@ -35,7 +35,7 @@ def test_a_plain_request_is_read_whole() -> None:
     """Each field, and the answer to the RFC's own key."""
     data = head(
         {"Sec-WebSocket-Protocol": f"{OURS}, bearer.a.b-c_d"},
-        extra=[("Authorization", "Bearer t"), ("Origin", "null")],
+        extra=[("Authorization", "Bearer t"), ("Origin", "null"), BROWSER[-1]],
         line="GET /ws%20x?a=1?b HTTP/1.1",
     )
     assert read_plain(data) == UpgradeRequest(
@@ -46,6 +46,7 @@ def test_a_plain_request_is_read_whole() -> None:
         authorization="Bearer t",
         origin="null",
         offered=(OURS, "bearer.a.b-c_d"),
+        extensions=("permessage-deflate; client_max_window_bits",),
     )
 
 

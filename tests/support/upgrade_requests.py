@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 OURS = "tapecast.v1"
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # of RFC 6455 section 1.3, as is its answer
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+OFFER = "permessage-deflate; client_max_window_bits"  # as Chromium makes it
 
 HEADERS = {
     "Host": "hub.example:8000",
@@ -38,6 +39,18 @@ def values(*right: str) -> st.SearchStrategy[str]:
     return st.sampled_from([*right] * 4) | wild
 
 
+sides = st.sampled_from(["server", "client"])
+parameters = (
+    st.builds("{}_no_context_takeover".format, sides)
+    | st.builds("{}_max_window_bits={}".format, sides, st.integers(7, 16))
+    | st.sampled_from(["client_max_window_bits", "x"])
+)
+extensions = st.lists(
+    st.lists(parameters, max_size=3).map(lambda given: "; ".join(["permessage-deflate", *given])),
+    min_size=1,
+    max_size=3,
+).map(", ".join)
+
 VARIABLE = {
     "Upgrade": values("websocket", "WebSocket", "websocket, websocket", "h2c"),
     "Connection": values("Upgrade", "keep-alive, upgrade", ",Upgrade ,", "close"),
@@ -46,6 +59,7 @@ VARIABLE = {
     ),
     "Sec-WebSocket-Version": values("13", "8", "13 "),
     "Sec-WebSocket-Protocol": values(OURS, f"{OURS}, bearer.x", f", {OURS}", "other"),
+    "Sec-WebSocket-Extensions": values(OFFER, "x-other, permessage-deflate") | extensions,
     "Authorization": values("Bearer x"),
     "Origin": values("https://desk.example", "null"),
     "X-Any": values("x"),
