@@ -11,14 +11,16 @@ JOINED_BYTES = 64 * 1024
 class Frame:
     """The payload of a text frame, and each transport's spelling of it, made once.
 
-    `wire` and `text` belong to the transports: RFC 6455 bytes, and the payload as str.
+    `wire`, `compressed` and `text` belong to the transports: RFC 6455 bytes, those for clients
+    that agreed to compression (RFC 7692), and the payload as str.
     """
 
-    __slots__ = ("payload", "text", "wire")
+    __slots__ = ("compressed", "payload", "text", "wire")
 
     def __init__(self, payload: bytes) -> None:
         self.payload = payload
         self.wire: bytes | None = None
+        self.compressed: bytes | None = None
         self.text: str | None = None
 
     def __len__(self) -> int:

@@ -4,7 +4,8 @@ Equal in behaviour to hub.server.websocket, and dearer: two tasks a connection, 
 awaited. What ASGI hides is done here with what it leaves: the backlog that a transport would show
 is counted in front of `send`. What ASGI does not have stays the server's: the bounds of the
 handshake, the status of a refusal before accept, a bound on messages before they are read
-(uvicorn's `ws_max_size`), and freeing the transport of a client that stopped reading.
+(uvicorn's `ws_max_size`), compression (uvicorn's `ws_per_message_deflate`), and freeing the
+transport of a client that stopped reading.
 """
 
 from __future__ import annotations

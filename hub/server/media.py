@@ -13,6 +13,9 @@ same as a write:
    returned, and `DirectSocket` is let go of within it: no other connection can have the number
    meanwhile. tests/server/test_media.py holds both loops to that.
 4. Where a transport's bytes are not those of its socket, as with TLS, it is written to itself.
+
+Connections that agreed to compression have media of their own, whose frames are spelled otherwise:
+see hub.server.deflate.
 """
 
 from __future__ import annotations
@@ -20,12 +23,17 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
+from functools import cache
 from types import BuiltinMethodType
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from hub.core.frame import Frame
 from hub.core.medium import Medium
-from hub.server.wsframes import encode_text
+from hub.server.deflate import deflate
+from hub.server.wsframes import encode_compressed_text, encode_text
+
+Join: TypeAlias = Callable[[Sequence[Frame]], bytes]
+"""Frames as RFC 6455 has them, in one piece, as a write is a system call."""
 
 
 class DirectSocket(socket.socket):
@@ -50,11 +58,14 @@ def direct_socket(transport: asyncio.Transport) -> DirectSocket | None:
 class _ByTransport:
     """Sinks are the `write` of transports."""
 
+    def __init__(self, join: Join) -> None:
+        self._join = join
+
     def spell(self, frames: Sequence[Frame]) -> tuple[bytes]:
-        return (joined(frames),)
+        return (self._join(frames),)
 
     def fan_out(self, frames: Sequence[Frame], sinks: Sequence[Callable[[bytes], None]]) -> None:
-        piece = joined(frames)
+        piece = self._join(frames)
         for write in sinks:
             write(piece)
 
@@ -63,7 +74,7 @@ class _BySocket(_ByTransport):
     """Sinks are the `send` of `DirectSocket`s."""
 
     def fan_out(self, frames: Sequence[Frame], sinks: Sequence[Callable[[bytes], Any]]) -> None:
-        piece = joined(frames)
+        piece = self._join(frames)
         size = len(piece)
         for send in sinks:
             try:
@@ -76,12 +87,19 @@ class _BySocket(_ByTransport):
                 of.write(piece[sent:])
 
 
-BY_TRANSPORT: Final[Medium] = _ByTransport()
-BY_SOCKET: Final[Medium] = _BySocket()
+class Media(NamedTuple):
+    """The two ways to write to connections whose frames are spelled alike."""
+
+    by_transport: Medium
+    by_socket: Medium
+
+    @classmethod
+    def of(cls, join: Join) -> Media:
+        return cls(_ByTransport(join), _BySocket(join))
 
 
 def joined(frames: Sequence[Frame]) -> bytes:
-    """Frames as RFC 6455 has them, in one piece, as a write is a system call."""
+    """The `Join` of connections without compression."""
     if len(frames) == 1:
         return _wire(frames[0])
     return b"".join(map(_wire, frames))
@@ -92,3 +110,28 @@ def _wire(frame: Frame) -> bytes:
     if wire is None:
         wire = frame.wire = encode_text(frame.payload)
     return wire
+
+
+PLAIN: Final = Media.of(joined)
+
+
+@cache
+def compressing(least_bytes: int) -> Media:
+    """For connections that agreed to compression: a frame of so many bytes or more is compressed,
+    once for all of them. The same media for the same number."""
+
+    def compressed(frame: Frame) -> bytes:
+        found = frame.compressed
+        if found is None:
+            found = frame.compressed = _compress(frame, least_bytes)
+        return found
+
+    return Media.of(lambda frames: b"".join(map(compressed, frames)))
+
+
+def _compress(frame: Frame, least_bytes: int) -> bytes:
+    if len(frame) >= least_bytes:
+        deflated = deflate(frame.payload)
+        if len(deflated) < len(frame):
+            return encode_compressed_text(deflated)
+    return _wire(frame)

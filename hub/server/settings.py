@@ -69,11 +69,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     stall_seconds: after a connection took no more bytes, until it is aborted.
 
     outbox_bytes, outbox_seconds: what may wait for one connection, by size and by age.
-    frame_bytes: the largest frame from a client.
+    frame_bytes: the largest frame from a client, also once it is inflated.
     header_bytes: the largest request line with headers.
     body_bytes: the largest body of an HTTP request, a batch of publishes among them.
     max_connections: per worker; None: nine tenths of the limit on open files.
     max_subscriptions: per connection.
+
+    compression: whether messages are compressed for clients that offer it (permessage-deflate).
+    compression_bytes: the smallest frame that is compressed then.
 
     feed_linger_seconds: a feed without subscribers is kept so long, for those who come back.
     idle_check_seconds: a channel quiet for so long has its position compared with the broker's.
@@ -104,6 +107,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     body_bytes: Bytes = 1024 * 1024
     max_connections: Count | None = None
     max_subscriptions: Count = 128
+
+    compression: bool = False
+    compression_bytes: Count = 1024
 
     feed_linger_seconds: Annotated[float, Meta(ge=0, le=_DAY)] = 30.0
     idle_check_seconds: Seconds = 5.0

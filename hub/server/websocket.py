@@ -15,13 +15,13 @@ from hub.core.outbox import Outbox
 from hub.protocol.codes import Code
 from hub.protocol.frames import SUBPROTOCOL
 from hub.server.connection import Connection
-from hub.server.handshake import Rejected, open_handshake, reject
+from hub.server.handshake import Accepted, Rejected, open_handshake, reject
 from hub.server.identity import shown_token
-from hub.server.media import BY_SOCKET, BY_TRANSPORT, DirectSocket, direct_socket
-from hub.server.upgrade import UpgradeRequest
+from hub.server.media import PLAIN, DirectSocket, compressing, direct_socket
 from hub.server.wsframes import (
     Breach,
     FrameReader,
+    InflatingReader,
     Ping,
     Text,
     encode_close,
@@ -127,6 +127,7 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
             # A browser hears of a refused origin only after the handshake: see `Hub.admit`.
             origin_allowed=lambda request: True,
             max_bytes=hub.settings.header_bytes,
+            compression=hub.settings.compression,
         )
         if not isinstance(answer, Rejected) and answer.request.path != PATH:
             answer = reject(HTTPStatus.NOT_FOUND, f"WebSockets are at {PATH}")
@@ -136,15 +137,17 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
             transport.close()
             return
         self._response = answer.response
-        self._reader = FrameReader(hub.settings.frame_bytes)
+        reader = InflatingReader if answer.compresses else FrameReader
+        self._reader = reader(hub.settings.frame_bytes)
         # Paused at the first byte that it holds: see `hub.server.media`.
         transport.set_write_buffer_limits(0)
-        self._admit(answer.request)
+        self._admit(answer)
 
-    def _admit(self, request: UpgradeRequest) -> None:
-        hub = self._hub
+    def _admit(self, accepted: Accepted) -> None:
+        hub, request = self._hub, accepted.request
+        media = compressing(hub.settings.compression_bytes) if accepted.compresses else PLAIN
         self._socket = direct_socket(self._transport)
-        medium = BY_TRANSPORT if self._socket is None else BY_SOCKET
+        medium = media.by_transport if self._socket is None else media.by_socket
         outbox = Outbox(medium, self._write_first, hub.limits)
         hub.admit(
             self,

@@ -12,6 +12,7 @@ def test_a_frame_is_spelled_by_nobody_at_first() -> None:
     frame = Frame(b"{}")
     assert (frame.payload, len(frame)) == (b"{}", 2)
     assert frame.wire is None
+    assert frame.compressed is None
     assert frame.text is None
 
 

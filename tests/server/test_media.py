@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from hub.core.frame import Frame
-from hub.server.media import BY_SOCKET, DirectSocket, direct_socket, joined
+from hub.server.media import PLAIN, DirectSocket, direct_socket, joined
 from tests.support.brokers import eventually
 
 pytestmark = pytest.mark.every_loop
 
+BY_SOCKET = PLAIN.by_socket
 SMALL = Frame(b'"small"')
 LARGE = Frame(b'"' + b"x" * 50_000 + b'"')
 

@@ -174,6 +174,31 @@ async def test_numbers_are_live_without_a_reload(
     assert await page.evaluate("window.loadedOnce")
 
 
+async def test_compressed_numbers_are_those_that_were_sent(browser: Browser) -> None:
+    """Chromium agrees to the hub's compression, and shows snapshot and updates."""
+    async with LiveHub(MemoryBroker(), compression=True) as live:
+        publisher = Publisher(live)
+        positions: dict[str, object] = {f"p{n}": POSITION | {"id": f"p{n}"} for n in range(200)}
+        await publisher.rows("positions", positions)
+        page = await browser.new_page()
+        answers: list[dict[str, str]] = []
+        network = await page.context.new_cdp_session(page)
+        network.on(
+            "Network.webSocketHandshakeResponseReceived",
+            lambda said: answers.append(said["response"]["headers"]),
+        )
+        await network.send("Network.enable")
+        await sign_in(page, live)
+        rows = card(page, "positions").locator("tbody tr")
+        await expect(rows).to_have_count(200)
+        await publisher.patch("positions", {"p7": POSITION | {"size": "0.12345"}}, "p8")
+        await expect(rows).to_have_count(199)
+        await expect(card(page, "positions")).to_contain_text("0.12345")
+        [answer] = answers
+        assert answer["Sec-WebSocket-Extensions"].startswith("permessage-deflate; ")
+        await page.close()
+
+
 async def test_a_channel_that_begins_later_appears(
     page: Page, live: LiveHub, publisher: Publisher
 ) -> None:

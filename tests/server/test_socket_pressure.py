@@ -4,6 +4,8 @@ so, and the others notice nothing."""
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
+from random import Random
 
 import pytest
 
@@ -12,7 +14,7 @@ from hub.protocol import codes
 from tests.server.conftest import MakeHub
 from tests.support.brokers import eventually, store
 from tests.support.client_frames import PING, TEXT, client_frame
-from tests.support.livehub import LiveHub, token
+from tests.support.livehub import ASGI, OWN, OWN_COMPRESSED, Adapter, LiveHub, token
 from tests.support.publications import entry, patch, value
 from tests.support.socket_client import SocketClient, opened, welcomed
 
@@ -20,7 +22,15 @@ pytestmark = pytest.mark.every_loop
 
 SMALL = 4096
 """A receive buffer that the kernel soon finds full."""
-LARGE = b'"' + b"x" * 100_000 + b'"'
+LARGE = b'"' + b64encode(Random(1).randbytes(75_000)) + b'"'
+"""Large compressed too."""
+
+
+@pytest.fixture(params=[OWN, ASGI, OWN_COMPRESSED], ids=lambda adapter: adapter.name)
+def adapter(request: pytest.FixtureRequest) -> Adapter:
+    """Compressed or not, a slow client is owed the same."""
+    found: Adapter = request.param
+    return found
 
 
 def outbox_of(live: LiveHub, index: int = 0) -> Outbox:

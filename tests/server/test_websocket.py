@@ -10,7 +10,7 @@ from hub.core.outbox import Outbox
 from hub.core.session import Session
 from hub.server.asgi import AsgiConnection
 from hub.server.websocket import WebSocketProtocol
-from hub.server.wsframes import FrameReader
+from hub.server.wsframes import FrameReader, InflatingReader
 from tests.server.conftest import MakeHub
 from tests.support.livehub import OWN, Adapter, LiveHub, token
 from tests.support.socket_client import welcomed
@@ -23,7 +23,9 @@ def adapter(request: pytest.FixtureRequest) -> Adapter:
     return found
 
 
-@pytest.mark.parametrize("held", [WebSocketProtocol, AsgiConnection, Session, Outbox, FrameReader])
+@pytest.mark.parametrize(
+    "held", [WebSocketProtocol, AsgiConnection, Session, Outbox, FrameReader, InflatingReader]
+)
 def test_what_is_held_for_a_connection_has_no_dict(held: type) -> None:
     """Slots are in force through every base: one without would cost each connection a dict."""
     assert held.__dictoffset__ == 0

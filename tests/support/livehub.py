@@ -44,18 +44,23 @@ def token(
 class Adapter(NamedTuple):
     """How a hub's connections are held.
 
-    http: makes uvicorn's `http=` of the settings; ws: its `ws=`.
+    http: makes uvicorn's `http=` of the settings; ws: its `ws=`. compression: whether it is on.
     """
 
     name: str
     http: Callable[[Settings], Any]
     ws: Any
+    compression: bool = False
 
 
 OWN = Adapter("own", gate, WebSocketProtocol)
 """As `tapecast serve` does: the protocol class in uvicorn's `ws=` slot."""
 ASGI = Adapter("asgi", lambda settings: "httptools", "websockets-sansio")
 """As any ASGI server does: the Starlette route, under uvicorn as it comes."""
+OWN_COMPRESSED = OWN._replace(name="own-compressed", compression=True)
+"""With every frame compressed that becomes smaller by it: the tests' clients offer that."""
+ASGI_COMPRESSED = ASGI._replace(name="asgi-compressed", compression=True)
+"""With the compression of the server beneath."""
 
 
 class _Server(HubServer):
@@ -93,6 +98,8 @@ class LiveHub:
                 "jwt_secret": SECRET,
                 "drain_spread_seconds": 0.0,
                 "drain_seconds": 1.0,
+                "compression": adapter.compression,
+                "compression_bytes": 1,
                 **settings,
             }
         )
@@ -113,6 +120,7 @@ class LiveHub:
             app,
             http=self._adapter.http(self.settings),
             ws=self._adapter.ws,
+            ws_per_message_deflate=self._adapter.compression,
             lifespan="on",
             access_log=False,
             log_config=None,

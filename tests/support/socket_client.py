@@ -115,10 +115,12 @@ async def opened(
     origin: str | None = None,
     offer: tuple[str, ...] = (SUBPROTOCOL,),
     receive_buffer: int | None = None,
+    compression: str | None = "deflate",
 ) -> AsyncIterator[SocketClient]:
     """A client whose handshake is done, and the welcome not read; raises as `connect` does.
 
     token: shown in the Authorization header. receive_buffer: what the kernel may hold for it.
+    compression: offered as browsers do; a hub declines it by default.
     """
     address = urlsplit(url)
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -136,7 +138,7 @@ async def opened(
         max_queue=None,
         max_size=None,
         ping_interval=None,
-        compression=None,
+        compression=compression,
         close_timeout=1,
         proxy=None,
     ) as connection:
