@@ -13,7 +13,7 @@ ARGS   ?=
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-BENCHMARKS := connections fanout
+BENCHMARKS := connections fanout compression
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format exact mutants bench lock clean

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +113,15 @@ def tapecast(at: Setting) -> AbstractContextManager[Server]:
     return _running(at, lambda port: [_TAPECAST, "serve", "--port", str(port), "--redis", at.redis])
 
 
+def compressing_tapecast(at: Setting) -> AbstractContextManager[Server]:
+    """`tapecast serve` that agrees to compression where it is offered."""
+    return _running(
+        at,
+        lambda port: [_TAPECAST, "serve", "--port", str(port), "--redis", at.redis],
+        {"TAPECAST_COMPRESSION": "true"},
+    )
+
+
 def websockets_peer(at: Setting) -> AbstractContextManager[Server]:
     """The asyncio server of `websockets`."""
     return _running(at, _module(at, "benchmarks.peers.websockets_server"))
@@ -149,11 +158,13 @@ def _module(at: Setting, name: str, *arguments: str) -> Callable[[int], list[str
 
 
 @contextlib.contextmanager
-def _running(at: Setting, command: Callable[[int], list[str]]) -> Iterator[Server]:
+def _running(
+    at: Setting, command: Callable[[int], list[str]], settings: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     port = free_port()
     log = at.folder / "server.log"
     with log.open("wb") as output, load.on_core(at.core):
-        process = _start(command(port), output)
+        process = _start(command(port), output, settings or {})
     try:
         _wait_until_ready(process, load.Plan(port=port, connections=1, tokens=at.tokens), log)
         yield Server(pid=process.pid, port=port)
@@ -166,9 +177,11 @@ def _running(at: Setting, command: Callable[[int], list[str]]) -> Iterator[Serve
             process.wait()
 
 
-def _start(command: list[str], output: BinaryIO) -> subprocess.Popen[bytes]:
+def _start(
+    command: list[str], output: BinaryIO, settings: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        command, stdout=output, stderr=output, cwd=load.ROOT, env=_environment()
+        command, stdout=output, stderr=output, cwd=load.ROOT, env={**_environment(), **settings}
     )
 
 
