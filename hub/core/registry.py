@@ -41,9 +41,11 @@ class Registry:
     def wait(self, waiter: Waiter) -> bool:
         """Let a subscribe wait for its feed; returns whether it is the first, so that the caller
         brings the feed up."""
-        waiters = self._waiters.setdefault(waiter.params.channel, {})
-        waiters[waiter.session] = waiter
-        return len(waiters) == 1
+        channel = waiter.params.channel
+        # Not by their number: one session that asks again still is the only one that waits.
+        is_first = channel not in self._waiters
+        self._waiters.setdefault(channel, {})[waiter.session] = waiter
+        return is_first
 
     def open(self, feed: Feed) -> tuple[Audience, list[Waiter]]:
         """The feed is up: its audience, and who waited for it."""

@@ -55,11 +55,12 @@ def test_a_channel_is_brought_up_once(portfolio: ModelChannel) -> None:
 
 
 def test_a_session_waits_once_however_often_it_asks(portfolio: ModelChannel) -> None:
-    """Its newest subscribe counts; a client can't fill the hub with waiting ones."""
+    """Its newest subscribe counts; a client can't fill the hub with waiting ones, nor have the
+    feed brought up twice, as each of them once did."""
     registry = Registry()
     session = session_over(Transport())
-    for id in range(100):
-        registry.wait(waiter(session, id))
+    asked = [registry.wait(waiter(session, id)) for id in range(100)]
+    assert asked == [True, *[False] * 99]
     _, waited = registry.open(feed_of(portfolio))
     assert waited == [waiter(session, 99)]
 

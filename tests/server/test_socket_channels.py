@@ -251,6 +251,27 @@ async def test_asking_again_while_the_feed_comes_up(make_hub: MakeHub) -> None:
         assert await client.is_quiet()
 
 
+async def test_asking_again_leaves_one_feed(make_hub: MakeHub) -> None:
+    """A channel that was asked for twice before it was up ends with its last subscriber; its feed
+    used to be brought up twice, and once that was let go, updates came twice to whoever returned.
+    """
+    broker = HeldBroker()
+    live = await make_hub(broker, feed_linger_seconds=0.05)
+    async with welcomed(live.url, token()) as client:
+        broker.reading.clear()
+        for _ in range(2):
+            await client.command("subscribe", channel="decisions")
+        await client.recv()
+        broker.reading.set()
+        await recv_many(client, 2)
+        await client.ask("unsubscribe", channel="decisions")
+        await eventually(lambda: live.hub.registry.get("decisions") is None, "it was let go")
+        await client.subscribe("decisions")
+        await store(broker, entry(1, b"1"))
+        assert (await client.recv())["seq"] == 1
+        assert await client.is_quiet()
+
+
 async def test_closing_while_the_feed_comes_up(make_hub: MakeHub) -> None:
     """A client that left before its feed was up leaves nothing behind."""
     broker = HeldBroker()
