@@ -19,6 +19,11 @@ class BrokerUnavailableError(Exception):
     again with the same id."""
 
 
+class ChannelUnavailableError(BrokerUnavailableError):
+    """The broker answers, and can't serve this one channel: it was damaged by hand. The others are
+    as they were."""
+
+
 class Link(enum.Enum):
     """What a broker says on a channel about the link that its messages come on."""
 
@@ -75,11 +80,12 @@ class Broker(BroadcastBackend, ABC):
     async def store(self, publications: Sequence[Publication]) -> list[Receipt | Exception]:
         """Publish changes, each atomically, in order; one answer each, in the same order.
 
-        An answer is a Receipt, or the ProtocolError that this publish was refused with. A publish
+        An answer is a Receipt, the ProtocolError that this publish was refused with, or the
+        BrokerUnavailableError where the broker could not take this one just now. A publish
         whose (producer, n) was answered before is answered the same and does nothing. A value or
         row that equals the state, or a keyed log entry that equals the last under its key, is not
         published; it still renews the lease. A channel's kind is that of its first publish.
-        Raises BrokerUnavailableError for all of them.
+        Raises BrokerUnavailableError where the broker did not answer: for all of them.
         """
 
     @abstractmethod
@@ -87,7 +93,8 @@ class Broker(BroadcastBackend, ABC):
         self, channel: str, since: int | None, limit: int, *, state: bool = True
     ) -> ChannelReading:
         """The channel at one moment: head, state, and at most `limit` entries after seq `since`
-        (oldest first), or the newest `limit` where `since` is None. Raises BrokerUnavailableError.
+        (oldest first), or the newest `limit` where `since` is None. Raises BrokerUnavailableError,
+        ChannelUnavailableError where it is this channel's.
         """
 
     @abstractmethod

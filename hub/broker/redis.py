@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as LinkLostError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from hub.broker.base import Broker, BrokerUnavailableError
+from hub.broker.base import Broker, BrokerUnavailableError, ChannelUnavailableError
 from hub.broker.probe import Probe
 from hub.broker.pubsub import Endpoint, PubSubReader
 from hub.broker.resp import Command, pack
@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 POOL_SIZE = 16
 HEADS_A_BATCH = 500
 SCAN_COUNT = 1000
+
+_DAMAGED = frozenset({"ERR", "WRONGTYPE"})
+"""What `READ` fails with where it meets what no script wrote; other words are the server's own."""
 
 
 class RedisBroker(Broker):
@@ -123,12 +126,13 @@ class RedisBroker(Broker):
         call = scripts.read_call(check_channel(channel), since, limit, state=state)
         [reply] = await self._call(scripts.READ, [call])
         if isinstance(reply, ResponseError):
-            raise BrokerUnavailableError(f"{channel}: {reply}")
+            raise _unreadable(channel, reply)
         try:
             return scripts.parse_reading(channel, reply, newest_first=since is None)
         except ValueError as error:
             # Written by hand; the next publish begins a new epoch.
-            raise BrokerUnavailableError(f"{channel}: not what a script wrote: {error}") from None
+            message = f"{channel}: not what a script wrote: {error}"
+            raise ChannelUnavailableError(message) from None
 
     async def heads(self, channels: Sequence[str]) -> list[Position | None]:
         found: list[Position | None] = []
@@ -247,10 +251,16 @@ def _evalsha(script: str, call: scripts.Call) -> Command:
 def _receipt(reply: Any) -> Receipt | Exception:
     if not isinstance(reply, ResponseError):
         return scripts.parse_receipt(reply)
-    refused = scripts.refusal(str(reply))
-    if refused is not None:
-        return refused
-    raise BrokerUnavailableError(str(reply)) from reply
+    # Whatever this one was answered with, its neighbours were stored.
+    return scripts.refusal(str(reply)) or BrokerUnavailableError(str(reply))
+
+
+def _unreadable(channel: str, reply: ResponseError) -> BrokerUnavailableError:
+    # redis-py takes the first word off the errors that it knows.
+    word = reply.status_code or str(reply).partition(" ")[0]
+    if word in _DAMAGED:
+        return ChannelUnavailableError(f"{channel}: {reply}")
+    return BrokerUnavailableError(f"{channel}: {reply}")
 
 
 def _head(reply: Any) -> Position | None:

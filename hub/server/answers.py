@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from hub.broker.base import BrokerUnavailableError
+from hub.broker.base import BrokerUnavailableError, ChannelUnavailableError
 from hub.protocol import codes
 from hub.protocol.codes import Code
 from hub.protocol.errors import ProtocolError
@@ -48,6 +48,8 @@ def describe(error: ProtocolError | BrokerUnavailableError) -> dict[str, object]
     """An error as an answer carries it: `{"code", "name", "message", "retry"}`."""
     if isinstance(error, ProtocolError):
         code, message = error.code, error.message
+    elif isinstance(error, ChannelUnavailableError):
+        code, message = codes.UNAVAILABLE, str(error)
     else:
         code, message = codes.UNAVAILABLE, _UNAVAILABLE
     return {

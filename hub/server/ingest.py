@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from hub.broker.base import Broker, BrokerUnavailableError
+from hub.broker.base import Broker, BrokerUnavailableError, ChannelUnavailableError
 from hub.protocol import codes
 from hub.protocol.errors import ProtocolError
 from hub.protocol.publication import AppendEntry, Publication, Receipt, change_from_json
@@ -96,7 +96,7 @@ class Ingest:
                 try:
                     publications.append(await self._read(request))
                     answers.append(answer)
-                except ProtocolError as error:
+                except (ProtocolError, ChannelUnavailableError) as error:
                     self._refuse(answer, error)
             receipts = await self._broker.store(publications) if publications else []
         except BrokerUnavailableError as error:

@@ -8,16 +8,19 @@ takes long. Channels with a live feed are described from the feed itself, as of 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 
 import msgspec
 
-from hub.broker.base import Broker
+from hub.broker.base import Broker, ChannelUnavailableError
 from hub.core.feed import Feed
 from hub.core.registry import Registry
 from hub.protocol.position import Position
 from hub.protocol.reading import ChannelReading
 from hub.protocol.streams import Kind, Stream, stream_options
+
+logger = logging.getLogger(__name__)
 
 FRESH_SECONDS = 0.1
 READING_SHARE = 0.1
@@ -65,10 +68,12 @@ class Listing:
         self._wall_clock = wall_clock
         self._lock = asyncio.Lock()
         self._feeds: dict[str, Feed] = {}
+        self._damaged: frozenset[str] = frozenset()
         self._fresh_until = 0.0
 
     async def rows(self) -> list[Row]:
-        """All channels that were published to, by name. Raises BrokerUnavailableError."""
+        """All channels that were published to, by name; one that was damaged by hand is left out,
+        and the log says so. Raises BrokerUnavailableError."""
         async with self._lock:
             if self._clock() >= self._fresh_until:
                 await self._refresh()
@@ -88,16 +93,24 @@ class Listing:
 
     async def _read_all(self, names: list[str]) -> list[Feed]:
         feeds: list[Feed] = []
+        damaged: set[str] = set()
         waiting = iter(names)
 
         async def read() -> None:
             for name in waiting:
-                reading = await self._broker.read(name, None, 1, state=False)
+                try:
+                    reading = await self._broker.read(name, None, 1, state=False)
+                except ChannelUnavailableError as error:
+                    damaged.add(name)
+                    if name not in self._damaged:
+                        logger.warning("left out of the list: %s", error)
+                    continue
                 if reading.position is not None:
                     feeds.append(feed_of(reading, self._streams, self._clock()))
 
         # gather and not a TaskGroup: one failure is raised as itself, and the others are short.
         await asyncio.gather(*(read() for _ in range(READS_AT_ONCE)))
+        self._damaged = frozenset(damaged)
         return feeds
 
     def _row(self, feed: Feed, now: float) -> Row:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hub.broker.base import BrokerUnavailableError
+from hub.broker.base import BrokerUnavailableError, ChannelUnavailableError
 from hub.protocol import codes
 from hub.protocol.errors import ProtocolError
 from hub.protocol.publication import Receipt
@@ -86,6 +86,19 @@ async def test_a_broker_that_is_away_is_asked_once_for_all(
     assert ingest._metrics.publishes_refused == 50
     broker.away = False
     assert (await ingest.submit(request(0))).position.seq == 1
+
+
+async def test_a_damaged_channel_leaves_the_others(ingest: Ingest, broker: HeldBroker) -> None:
+    """In a batch it alone is refused; whoever published beside it used to be so too."""
+    broker.damaged.add("alerts")
+    good, bad, good_too = (
+        ingest.submit(request(n, channel=channel))
+        for n, channel in enumerate(("decisions", "alerts", "decisions"))
+    )
+    answers = await asyncio.gather(good, bad, good_too, return_exceptions=True)
+    assert isinstance(answers[0], Receipt)
+    assert isinstance(answers[1], ChannelUnavailableError)
+    assert isinstance(answers[2], Receipt)
 
 
 async def test_the_queue_is_bounded(ingest: Ingest, broker: HeldBroker) -> None:

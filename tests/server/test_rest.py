@@ -7,11 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 import websockets
 
 from hub.broker.base import BrokerUnavailableError
 from hub.broker.memory import MemoryBroker
-from hub.protocol import codes, frames
+from hub.protocol import codes, frames, keys
 from hub.protocol.codes import Code
 from hub.protocol.publication import Publication, SetValue
 from hub.protocol.reading import ChannelReading
@@ -20,6 +21,7 @@ from hub.server.answers import STATUS
 from hub.server.auth import mint_token
 from tests.support.brokers import store
 from tests.support.livehub import SECRET, LiveHub, token
+from tests.support.valkey import Valkey
 
 CHANNELS = "/api/v1/channels"
 DEADLINE_SECONDS = 20.0
@@ -255,6 +257,23 @@ async def test_pages_that_ask_together_share_one_reading(
     answers = await asyncio.gather(*(http.get(CHANNELS) for _ in range(20)))
     assert all(len(answer.json()["channels"]) == 1 for answer in answers)
     assert broker.listings <= 5
+
+
+async def test_a_damaged_channel_is_left_out(
+    valkey: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was put in a channel's place by hand is asked for in vain, and the list goes on without
+    it; it used to fail for all."""
+    async with LiveHub(redis_url=valkey.url) as live, client(live) as http:
+        await publish(http, "portfolio", 1)
+        with redis.Redis(unix_socket_path=str(valkey.socket)) as by_hand:
+            by_hand.set(keys.meta("positions"), "poison")
+        listed = (await http.get(CHANNELS)).json()["channels"]
+        assert [row["name"] for row in listed] == ["portfolio"]
+        assert "left out of the list: positions" in caplog.text
+        answer = await http.get(f"{CHANNELS}/positions")
+        assert answer.status_code == 503
+        assert "positions: WRONGTYPE" in answer.json()["error"]["message"]
 
 
 # Snapshots

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from hub.broker.base import BrokerUnavailableError, Link
+from hub.broker.base import BrokerUnavailableError, ChannelUnavailableError, Link
 from hub.broker.memory import MemoryBroker
 from hub.protocol.publication import Publication, Receipt
 from hub.protocol.reading import ChannelReading
@@ -17,7 +17,8 @@ class HeldBroker(MemoryBroker):
     subscribing, reading, storing: open at first; `clear()` one and its calls wait before they do
     anything, `set()` it and they go on. away: while True, each of them raises
     BrokerUnavailableError once its gate is open. deaf: while True, what is published is stored and
-    heard by nobody. reads: how many readings were asked for.
+    heard by nobody. damaged: the channels that can't be read. reads: how many readings were asked
+    for.
     """
 
     def __init__(self) -> None:
@@ -27,6 +28,7 @@ class HeldBroker(MemoryBroker):
             gate.set()
         self.away = False
         self.deaf = False
+        self.damaged: set[str] = set()
         self.reads = 0
 
     async def subscribe(self, group: str) -> None:
@@ -38,6 +40,8 @@ class HeldBroker(MemoryBroker):
     ) -> ChannelReading:
         self.reads += 1
         await self._pass(self.reading)
+        if channel in self.damaged:
+            raise ChannelUnavailableError(f"{channel}: damaged")
         return await super().read(channel, since, limit, state=state)
 
     async def store(self, publications: Sequence[Publication]) -> list[Receipt | Exception]:
