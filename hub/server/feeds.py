@@ -95,8 +95,8 @@ class Feeds:
             session.fail_subscribe(subscribe.id, channel, codes.UNAVAILABLE, message, self._clock())
         elif self.registry.wait(Waiter(session, subscribe.id, subscribe.params)):
             before = self._keeping.get(channel)
-            keeping = self._tasks.start(self._keep(channel, before), f"feed {channel}")
-            self._keeping[channel] = keeping
+            keep = self._keep(channel, before)
+            self._keeping[channel] = self._tasks.start(keep, f"feed {channel}", vital=False)
 
     def _join(self, session: Session, audience: Audience, subscribe: Follow) -> None:
         self.flush()
@@ -109,7 +109,7 @@ class Feeds:
             returning[session] = subscribe
         else:
             self._returning[channel] = {session: subscribe}
-            self._tasks.start(self._bridge(channel), f"bridge {channel}")
+            self._tasks.start(self._bridge(channel), f"bridge {channel}", vital=False)
 
     async def _bridge(self, channel: str) -> None:
         """Catch up the clients that were away longer than the feed remembers.
@@ -118,12 +118,16 @@ class Feeds:
         the same moment, and a reading each would take longer than the broker is waited for. Who
         comes meanwhile is served by the next.
         """
+        returning: dict[Session, Follow] = {}
         try:
             while returning := self._returning[channel]:
                 self._returning[channel] = {}
                 await self._catch_up(channel, returning)
         finally:
-            del self._returning[channel]
+            # Where this failed, whoever has no answer yet is told.
+            for session, subscribe in [*returning.items(), *self._returning.pop(channel).items()]:
+                reason = f"the history of {channel} could not be read"
+                session.fail_subscribe(subscribe.id, channel, codes.FAILED, reason, self._clock())
 
     async def _catch_up(self, channel: str, returning: dict[Session, Follow]) -> None:
         wanted = {

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
+import msgspec
 import pytest
 import redis
 
+from hub.core.feed import RING_ENTRIES
 from hub.protocol import codes, keys
 from tests.server.conftest import MakeHub
 from tests.support.brokers import eventually, store
@@ -281,9 +283,33 @@ async def test_a_broken_feed_ends_its_subscribers_alone(
         assert (await one.closed())[0] == codes.INTERNAL.number
         assert (await two.recv())["data"] == 2
         await two.subscribe("decisions")
-    [failed] = live.hub.tasks.failed
-    assert failed == "feed decisions"
-    live.hub.tasks.failed.clear()
+        # The feed is up again, so that the hub is as ready as before; it used to be so no more.
+        assert live.hub.tasks.failed == []
+
+
+@pytest.mark.complains("bridge decisions")
+async def test_a_broken_bridge_answers_those_on_it(
+    make_hub: MakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of the hub while it reads for who returns is an error for them; they used to wait
+    for ever."""
+    live = await make_hub()
+    broker = live.hub.broker
+    receipts = await store(broker, *(entry(n, b"1") for n in range(RING_ENTRIES + 10)))
+    since = msgspec.to_builtins(receipts[0].position)
+    async with welcomed(live.url, token()) as client:
+        await client.subscribe("decisions")
+
+        async def fail(*args: object) -> None:
+            raise AssertionError("seeded by the test")
+
+        monkeypatch.setattr(live.hub.feeds, "_catch_up", fail)
+        reply = await client.ask("subscribe", channel="decisions", since=since)
+        assert (reply["error"]["code"], reply["error"]["retry"]) == (codes.FAILED.number, True)
+        monkeypatch.undo()
+        reply = await client.ask("subscribe", channel="decisions", since=since)
+        assert reply["result"]["recovered"]
+        assert live.hub.tasks.failed == []
 
 
 # The end of a hub.
