@@ -42,6 +42,9 @@ DEFAULT_ENTRIES = 100
 MAX_ENTRIES = 1_000
 MAX_IDEMPOTENCY_KEY = 255
 
+_SINGLE = ("Authorization", "Host", "Origin")
+"""Headers of which two would mean two things; see hub.server.handshake."""
+
 _SINCE = re.compile(
     r"(?:(?P<epoch>[A-Za-z0-9_-]{1,32}):)?(?P<seq>[0-9]{1,16})(?::(?P<tag>[0-9a-f]*))?"
 )
@@ -160,6 +163,10 @@ class Rest:
 
     def _authorize(self, request: Request) -> Grant:
         headers = request.headers
+        for name in _SINGLE:
+            # A proxy in front may have looked at the other one.
+            if len(headers.getlist(name)) > 1:
+                raise ProtocolError(f"{name}: expected the header once")
         origin, allowed = headers.get("Origin"), self._hub.settings.allowed_origins
         if not origin_allowed(origin, headers.get("Host", ""), allowed):
             raise ProtocolError(f"pages of {origin} may not ask here", code=codes.FORBIDDEN)

@@ -156,6 +156,17 @@ async def test_an_expired_token_is_refused(live: LiveHub) -> None:
         assert "expired" in error_of(await http.get(CHANNELS), 401, codes.UNAUTHORIZED)
 
 
+@pytest.mark.parametrize("name", ["Authorization", "Origin"])
+async def test_a_header_that_must_be_single_is_refused_twice(live: LiveHub, name: str) -> None:
+    """Two tokens would be one for a proxy and one for the hub; the first used to count."""
+    shown = [("Authorization", f"Bearer {token()}"), ("Origin", live.url)]
+    async with httpx.AsyncClient(base_url=live.url) as http:
+        assert (await http.get(CHANNELS, headers=shown)).status_code == 200
+        again = next(pair for pair in shown if pair[0] == name)
+        response = await http.get(CHANNELS, headers=[*shown, again])
+        assert name in error_of(response, 400, codes.BAD_REQUEST)
+
+
 async def test_reading_is_by_the_read_patterns(live: LiveHub, http: httpx.AsyncClient) -> None:
     """A token reads and lists what its patterns take, and is told nothing of other channels."""
     await publish(http, "orders:a", 1)
