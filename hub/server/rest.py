@@ -6,12 +6,14 @@ of a strange origin.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from collections.abc import Sequence
 from http import HTTPStatus
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
@@ -41,6 +43,8 @@ PREFIX = "/api/v1"
 DEFAULT_ENTRIES = 100
 MAX_ENTRIES = 1_000
 MAX_IDEMPOTENCY_KEY = 255
+BODY_SECONDS = 30.0
+"""How long the body of a request may take to arrive."""
 
 _SINGLE = ("Authorization", "Host", "Origin")
 """Headers of which two would mean two things; see hub.server.handshake."""
@@ -203,12 +207,19 @@ class Rest:
         declared = request.headers.get("Content-Length", "")
         body = bytearray()
         if not (declared.isdecimal() and int(declared) > most):
-            async for part in request.stream():
-                body += part
-                if len(body) > most:
-                    break
-            else:
-                return bytes(body)
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    async for part in request.stream():
+                        body += part
+                        if len(body) > most:
+                            break
+                    else:
+                        return bytes(body)
+            except TimeoutError:
+                message = f"expected the body within {BODY_SECONDS:g} s"
+                # What may still come of it is nobody's request.
+                headers = {"Connection": "close"}
+                raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, message, headers) from None
         raise ProtocolError(f"expected a body of at most {most} bytes", code=codes.TOO_LARGE)
 
 

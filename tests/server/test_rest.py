@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -17,10 +18,12 @@ from hub.protocol.codes import Code
 from hub.protocol.publication import Publication, SetValue
 from hub.protocol.reading import ChannelReading
 from hub.protocol.streams import Kind
+from hub.server import rest
 from hub.server.answers import STATUS
 from hub.server.auth import mint_token
 from tests.support.brokers import store
 from tests.support.livehub import SECRET, LiveHub, token
+from tests.support.socket_client import exchange
 from tests.support.valkey import Valkey
 
 CHANNELS = "/api/v1/channels"
@@ -590,6 +593,20 @@ async def test_a_body_over_the_bound_is_not_read_to_its_end(
     else:
         assert "16384" in error_of(response, 413, codes.TOO_LARGE)
         assert response.headers["Connection"] == "close"
+
+
+async def test_a_body_that_does_not_come_is_given_up(
+    live: LiveHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection ends with its deadline; it used to be held for as long as its client liked."""
+    monkeypatch.setattr(rest, "BODY_SECONDS", 0.05)
+    head = (
+        f"POST {CHANNELS}/orders HTTP/1.1\r\nHost: {urlsplit(live.url).netloc}\r\n"
+        f"Authorization: Bearer {token()}\r\nContent-Length: 100\r\n\r\n"
+    )
+    answer = await exchange(live.url, head.encode() + b'{"event":')
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"expected the body within 0.05 s" in answer
 
 
 async def test_data_over_the_bound_is_too_large() -> None:
