@@ -2,7 +2,8 @@
 
 The same rules as the hub's: an option, else the environment, else the TOML file that both read,
 else a running embedded server of this user, else the default. Of the file, only `redis_url` and
-the tables `[streams.NAME]` are a producer's business.
+the tables `[streams.NAME]` are a producer's business; a name that the hub does not know either is
+an error, here as there.
 """
 
 from __future__ import annotations
@@ -18,10 +19,40 @@ from typing import Any, Final
 import msgspec
 
 from hub.protocol.addresses import choose_redis_url
+from hub.protocol.channels import check_channel
+from hub.protocol.errors import ChannelNameError
 from hub.protocol.streams import KNOWN, Stream
 from producers.errors import ProducerError
 
 _PROBE_SECONDS: Final = 1.0
+
+HUB_SETTINGS: Final = frozenset(
+    {
+        "allowed_origins",
+        "auth_seconds",
+        "body_bytes",
+        "drain_seconds",
+        "drain_spread_seconds",
+        "feed_linger_seconds",
+        "frame_bytes",
+        "handshake_seconds",
+        "header_bytes",
+        "heartbeat_seconds",
+        "host",
+        "idle_check_seconds",
+        "keys_file",
+        "max_connections",
+        "max_subscriptions",
+        "outbox_bytes",
+        "outbox_seconds",
+        "port",
+        "probe_seconds",
+        "stall_seconds",
+        "workers",
+    }
+)
+"""What else may stand in the file. Spelled out, since producers do not import the hub; a test
+compares it with the hub's settings."""
 
 
 class BadSettings(ProducerError):
@@ -49,9 +80,16 @@ def _read_file(path: Path | str | None) -> dict[str, Any]:
     if not path:
         return {}
     try:
-        return tomllib.loads(Path(path).read_text())
+        given = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadSettings(f"{path}: {error}") from error
+    known = HUB_SETTINGS | {"redis_url", "streams"}
+    for name in given.keys() - known:
+        names = ", ".join(sorted(known))
+        raise BadSettings(f"{path}: unknown setting {name}. Known are: {names}.")
+    if not isinstance(given.get("redis_url", ""), str):
+        raise BadSettings(f"{path}: redis_url: expected a URL, got {given['redis_url']!r}")
+    return given
 
 
 def _streams(tables: Any) -> dict[str, Stream]:
@@ -59,9 +97,11 @@ def _streams(tables: Any) -> dict[str, Stream]:
     streams = dict(KNOWN)
     try:
         for name, table in msgspec.convert(tables, dict[str, dict[str, Any]]).items():
+            if ":" in check_channel(name):
+                raise BadSettings(f"streams: expected a name without ':', got {name!r}")
             known = msgspec.structs.asdict(KNOWN[name]) if name in KNOWN else {}
             streams[name] = msgspec.convert({**known, **table}, Stream)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, ChannelNameError) as error:
         raise BadSettings(f"streams: {error}") from error
     return streams
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from hub.protocol.streams import KNOWN, Kind, Stream
-from producers.settings import BadSettings, read_settings
+from hub.server.settings import Settings
+from producers.settings import HUB_SETTINGS, BadSettings, read_settings
 from tests.support.valkey import Valkey
 
 DEFAULT = "redis://127.0.0.1:6379/0"
@@ -75,6 +76,11 @@ def test_streams(environ: dict[str, str], tmp_path: Path) -> None:
         ("[streams.a]\nkind = 'queue'", "queue"),
         ("[streams.a]\nkept = 1", "kept"),
         ("streams = 1", "streams"),
+        ("[streams.'orders:1']", "without ':'"),
+        ("[streams.Orders]", "expected a channel name"),
+        ("[stream.orders]", r"unknown setting stream\. Known are: .*streams"),
+        ("jwt_secret = 'x'", "unknown setting jwt_secret"),
+        ("redis_url = 6379", "redis_url: expected a URL, got 6379"),
     ],
 )
 def test_bad_files(environ: dict[str, str], tmp_path: Path, text: str, why: str) -> None:
@@ -83,6 +89,12 @@ def test_bad_files(environ: dict[str, str], tmp_path: Path, text: str, why: str)
     config.write_text(text)
     with pytest.raises(BadSettings, match=why):
         read_settings(environ, config=config)
+
+
+def test_the_hubs_own_settings() -> None:
+    """One file serves both, so a producer knows every name that a hub takes from it."""
+    expected = set(Settings.__struct_fields__) - {"jwt_secret", "redis_url", "streams"}
+    assert expected == HUB_SETTINGS
 
 
 def test_no_file(environ: dict[str, str], tmp_path: Path) -> None:
