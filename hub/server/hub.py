@@ -47,6 +47,7 @@ logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.05
 CLOSING_SECONDS = 5.0
+NOT_RUNNING = "the hub does not run: the lifespan of its application was not started"
 
 
 class Hub:
@@ -78,6 +79,8 @@ class Hub:
         )
         self.metrics = Metrics()
         self.connections: dict[Session, Connection] = {}
+        self.running = False
+        """Whether its tasks do; without them nobody would be served, and nobody be told."""
         self.draining = False
         self.tasks = Tasks()
         self.turnstile = Turnstile(clock)
@@ -104,6 +107,7 @@ class Hub:
         self.tasks.start(self._tick_forever(), "ticks")
         self.tasks.start(self._look_after_feeds(), "feeds")
         self.tasks.start(self.ingest.run(), "ingest")
+        self.running = True
         return self
 
     async def __aexit__(
@@ -112,6 +116,7 @@ class Hub:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.running = False
         for connection in list(self.connections.values()):
             connection.session.end()
             connection.abort()
@@ -136,7 +141,9 @@ class Hub:
     ) -> None:
         """A connection's handshake is done: open its session, or refuse it with a reason that a
         browser can see. Either sets `connection.session`."""
-        if not origin_allowed(origin, host, self.settings.allowed_origins):
+        if not self.running:
+            self._refuse(connection, outbox, codes.INTERNAL, NOT_RUNNING)
+        elif not origin_allowed(origin, host, self.settings.allowed_origins):
             self._refuse(connection, outbox, codes.FORBIDDEN, f"pages of {origin} may not connect")
         elif self.draining:
             self._refuse(connection, outbox, codes.RESTART, "the hub restarts")

@@ -33,7 +33,7 @@ from hub.protocol.publication import Receipt
 from hub.protocol.streams import Kind, stream_options
 from hub.server.answers import HANDLERS, JsonAnswer, describe
 from hub.server.auth import AuthError
-from hub.server.hub import Hub, producer_id
+from hub.server.hub import NOT_RUNNING, Hub, producer_id
 from hub.server.identity import origin_allowed, shown_token
 from hub.server.ingest import PublishRequest
 from hub.server.listing import Listing, feed_of
@@ -137,6 +137,8 @@ class Rest:
         An entry of a batch that is refused does not hold back the others; then the status is 207.
         """
         grant = self._authorize(request)
+        if not self._hub.running:
+            raise ProtocolError(NOT_RUNNING, code=codes.FAILED)
         channel = check_channel(request.path_params["channel"])
         if not grant.may_publish(channel):
             message = f"the token does not allow publishing to {channel}"
