@@ -66,6 +66,7 @@ class Watched:
 
     def __init__(self, channel: str) -> None:
         self.channel = channel
+        self._kind: Kind | None = None
         self._state: State | None = None
         self._position: Position | None = None
         self._changed_at: float | None = None
@@ -75,8 +76,10 @@ class Watched:
 
     def take(self, frame: Frame, kind: Kind | None, now: float) -> None:
         """Apply the next frame of the channel's subscription, which says the channel's kind."""
-        if self._state is None and kind is not None:
-            self._state = state_of(kind)
+        # With a snapshot it may begin anew as another kind.
+        anew = self._state is None or isinstance(frame, Snapshot)
+        if kind is not None and kind is not self._kind and anew:
+            self._kind, self._state = kind, state_of(kind)
         if self._state is not None:
             self._state.apply(frame)
         match frame:

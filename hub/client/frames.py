@@ -111,9 +111,10 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
 
 class ResetNotice(msgspec.Struct, frozen=True):
-    """The hub begins a channel anew; the snapshot follows."""
+    """The hub begins a channel anew, and says its kind; the snapshot follows."""
 
     channel: str
+    kind: Kind | None = None
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -151,7 +152,7 @@ class SubscribeResult(msgspec.Struct, frozen=True):
     @property
     def known_kind(self) -> Kind | None:
         """The channel's kind, None for one that this client does not know."""
-        return Kind(self.kind) if self.kind in list(Kind) else None
+        return _known_kind(self.kind)
 
 
 class PublishResult(msgspec.Struct, frozen=True):
@@ -187,6 +188,7 @@ class _Text(msgspec.Struct):
     prev: int | None = None
     skipped: int = 0
     state: str = ""
+    kind: str = ""
     since: int = 0
     heads: dict[str, int] = {}
     session: str = ""
@@ -238,7 +240,7 @@ def decode_frame(text: bytes) -> Received | None:
 def _decode_state(it: _Text) -> StateChanged | ResetNotice | None:
     match it.state:
         case ChannelState.RESET:
-            return ResetNotice(it.channel)
+            return ResetNotice(it.channel, _known_kind(it.kind))
         case ChannelState.LIVE | ChannelState.STALE:
             return StateChanged(channel=it.channel, state=ChannelState(it.state), since=it.since)
     return None
@@ -250,3 +252,7 @@ def _decode_reply(it: _Text) -> Answer | Denial | None:
     if it.id is not None:
         return Answer(it.id, bytes(it.result))
     return None
+
+
+def _known_kind(name: str) -> Kind | None:
+    return Kind(name) if name in list(Kind) else None

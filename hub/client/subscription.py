@@ -49,7 +49,7 @@ class Subscription:
 
     @property
     def kind(self) -> Kind | None:
-        """The channel's kind, None before the hub has said it."""
+        """The channel's kind, None before the hub has said it; after a Reset it may be another."""
         return self._tracker.kind
 
     @property

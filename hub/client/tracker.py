@@ -119,6 +119,7 @@ class Tracker:
             case Snapshot():
                 return self._snapshot(frame)
             case ResetNotice():
+                self.kind = frame.kind or self.kind
                 self.stage = Stage.BEHIND
                 return self._give_up(Cause.HISTORY)
             case StateChanged():

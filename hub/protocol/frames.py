@@ -153,8 +153,16 @@ def heartbeat(ts: int, heads: Mapping[str, int]) -> bytes:
 
 
 def channel_state(channel: str, state: ChannelState, since: int) -> bytes:
-    """A channel became live, stale, or began a new history at `since` (microseconds)."""
+    """A channel became live or stale at `since` (microseconds)."""
     return _encode({"type": "channel", "channel": channel, "state": state, "since": since})
+
+
+def channel_reset(channel: str, since: int, kind: Kind) -> bytes:
+    """A channel began a new history at `since`, which may be of another kind."""
+    state = ChannelState.RESET
+    return _encode(
+        {"type": "channel", "channel": channel, "state": state, "since": since, "kind": kind}
+    )
 
 
 def shutdown_notice(in_ms: int, spread_ms: int) -> bytes:

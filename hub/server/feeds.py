@@ -242,7 +242,7 @@ class Feeds:
         audience = self.registry.get(keeper.channel)
         if audience is not None:
             # The snapshot that follows has what was held back during the reading too.
-            reset = frames.channel_state(keeper.channel, ChannelState.RESET, self._now_us())
+            reset = frames.channel_reset(keeper.channel, self._now_us(), keeper.feed.kind)
             audience.restart(Frame(reset), self._clock())
 
     def _applied(self, keeper: FeedKeeper, entries: list[Envelope]) -> None:

@@ -90,6 +90,17 @@ def test_a_value_is_shown_field_by_field() -> None:
     assert "equity 10001.50   mode paper" in text
 
 
+def test_a_channel_that_begins_anew_as_another_kind() -> None:
+    """It is shown as what it is now; it used to stay empty."""
+    watched = Watched("orders")
+    watched.take(snapshot("orders", 0, {"entries": []}), Kind.LOG, NOW)
+    watched.take(snapshot("orders", 1, {"rows": {"a": {"size": "2"}}}), Kind.TABLE, NOW)
+    console = Console(width=80, force_terminal=False)
+    with console.capture() as capture:
+        console.print(watched.render(NOW))
+    assert "size" in capture.get()
+
+
 def test_a_value_within_a_value_is_shown_by_its_whole_name() -> None:
     """Totals and components are read without braces; what says nothing is left out."""
     status = {"state": "RUNNING", "totals": {"trades": 3, "last": None}}

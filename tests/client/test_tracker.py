@@ -209,12 +209,21 @@ def test_a_reset_is_announced_once_with_its_cause() -> None:
     tape = Tape("c")
     tracker = following(tape)
     last = tape.position
-    notice = read(frames.channel_state("c", ChannelState.RESET, 5))
+    notice = read(frames.channel_reset("c", 5, Kind.LOG))
     assert tracker.receive(notice) == [Reset(channel="c", cause=Cause.HISTORY, last=last)]
     tape.restart("e2")
     assert tracker.receive(read(tape.write(1))) == []
     assert names(tracker.receive(read(tape.snapshot(None)))) == ["Snapshot"]
     assert names(tracker.receive(read(tape.write(2)))) == ["Update"]
+
+
+def test_a_reset_says_the_kind_that_follows() -> None:
+    """A channel may begin anew as another kind, and is conflated by the rules of that."""
+    tape = Tape("c")
+    tracker = following(tape)
+    kinds = [tracker.kind]
+    tracker.receive(read(frames.channel_reset("c", 5, Kind.VALUE)))
+    assert [*kinds, tracker.kind] == [Kind.LOG, Kind.VALUE]
 
 
 def test_a_reset_holds_over_a_reconnect() -> None:
@@ -224,7 +233,7 @@ def test_a_reset_holds_over_a_reconnect() -> None:
     """
     tape = Tape("c")
     tracker = following(tape)
-    tracker.receive(read(frames.channel_state("c", ChannelState.RESET, 5)))
+    tracker.receive(read(frames.channel_reset("c", 5, Kind.LOG)))
     tracker.rest()
     assert tracker.ask() is None
     assert tracker.answer(result(tape.position)) == [], "it was announced already"
@@ -401,7 +410,7 @@ class Continuity(RuleBasedStateMachine):
         self.tape.restart(f"e{self.histories}")
         self.texts.clear()
         if announced:
-            self.wire.append(frames.channel_state("c", ChannelState.RESET, 1))
+            self.wire.append(frames.channel_reset("c", 1, Kind.LOG))
             self.wire.append(self.tape.snapshot(None))
         else:
             self.reconnect()

@@ -19,7 +19,6 @@ from hub.core.subscription import Subscription
 from hub.protocol import frames
 from hub.protocol.codes import Code
 from hub.protocol.envelope import Envelope
-from hub.protocol.frames import ChannelState
 from hub.protocol.position import Position
 from hub.protocol.reading import ChannelReading
 from hub.protocol.streams import Kind, Stream
@@ -215,7 +214,7 @@ class ModelHub:
             reset, entries, again = feed.load(reading, self.now)
             if reset:
                 self.flush()
-                announcement = frames.channel_state(channel, ChannelState.RESET, 0)
+                announcement = frames.channel_reset(channel, 0, Kind.LOG)
                 audience.restart(Frame(announcement), self.now)
             else:
                 self._fanout.add(audience, entries)

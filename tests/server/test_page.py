@@ -374,6 +374,21 @@ async def test_a_restarted_hub_is_found_again(browser: Browser, valkey: Valkey) 
         await page.close()
 
 
+async def test_a_channel_that_begins_anew_as_another_kind(
+    page: Page, live: LiveHub, publisher: Publisher
+) -> None:
+    """Its panel is that of what it is now; the page used to break on it."""
+    await publisher.entry("orders", "placed", {"limit": "10.10"})
+    await sign_in(page, live)
+    await expect(card(page, "orders")).to_contain_text("placed")
+    broker = live.hub.broker
+    assert isinstance(broker, MemoryBroker)
+    broker._channels.clear()
+    await publisher.rows("orders", {"o1": {"limit": "20.20"}})
+    await expect(card(page, "orders").locator("tbody tr")).to_have_count(1)
+    await expect(card(page, "orders")).to_contain_text("20.20")
+
+
 async def test_a_hole_is_mended(page: Page, live: LiveHub, publisher: Publisher) -> None:
     """A frame that never came is noticed at the next one, and what it held is shown."""
     lost = asyncio.Event()

@@ -149,7 +149,7 @@ async def test_a_kind_comes_with_the_first_publish(client: SocketClient, broker:
     assert result["kind"] == "log"
     await store(broker, value(1, b'"up"', channel="unconfigured"))
     reset, snapshot = await recv_many(client, 2)
-    assert (reset["type"], reset["state"]) == ("channel", "reset")
+    assert (reset["type"], reset["state"], reset["kind"]) == ("channel", "reset", "value")
     assert (snapshot["type"], snapshot["data"]) == ("snapshot", "up")
     await store(broker, value(2, b'"down"', channel="unconfigured"))
     assert (await client.recv())["data"] == "down"
@@ -167,9 +167,9 @@ async def test_a_lost_history_is_announced(make_hub: MakeHub) -> None:
         broker._channels.clear()
         await store(broker, value(2, b"2"), entry(1, b"1", channel="status"))
         frames = list(await recv_many(client, 4))
-        for channel in ("portfolio", "status"):
+        for channel, kind in (("portfolio", "value"), ("status", "log")):
             reset, snapshot = [frame for frame in frames if frame["channel"] == channel]
-            assert (reset["type"], reset["state"]) == ("channel", "reset")
+            assert (reset["type"], reset["state"], reset["kind"]) == ("channel", "reset", kind)
             assert (snapshot["type"], snapshot["seq"]) == ("snapshot", 1)
         await store(broker, entry(2, b"2", channel="status"), entry(3, b"3", channel="status"))
         assert [frame["data"] for frame in await recv_many(client, 2)] == [2, 3]

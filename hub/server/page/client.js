@@ -33,7 +33,7 @@ class Subscription {
  * One viewer's connection to a hub, kept open. The listener's methods:
  *   connection(state, {code, reason, retryAt})  "connecting", "open", "waiting" or "ended"
  *   subscribed(channel, {kind, stale, recovered, resumed})
- *   snapshot(channel, frame), update(channel, frame), channelState(channel, state, since)
+ *   snapshot(channel, frame), update(channel, frame), channelState(channel, state, since, kind)
  *   refused(channel, error)
  *   latency(milliseconds)
  */
@@ -215,7 +215,7 @@ export class HubClient {
     if (subscription === undefined) return;
     const { channel } = frame;
     if (frame.type === "channel") {
-      this.#listener.channelState(channel, frame.state, frame.since);
+      this.#listener.channelState(channel, frame.state, frame.since, frame.kind);
     } else if (frame.type === "snapshot") {
       subscription.position = { epoch: frame.epoch, seq: frame.seq, tag: frame.tag };
       this.#listener.snapshot(channel, frame);

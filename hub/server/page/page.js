@@ -138,11 +138,13 @@ class Board {
     this.#changed(name);
   }
 
-  channelState(name, state, since) {
-    const channel = this.#channels.get(name);
+  channelState(name, state, since, kind) {
+    let channel = this.#channels.get(name);
     if (channel === undefined) return;
-    if (state === "reset") channel.startedOver = since / 1000;
-    else channel.stale = state === "stale";
+    if (state === "reset") {
+      channel = this.#panelOf(name, kind);
+      channel.startedOver = since / 1000;
+    } else channel.stale = state === "stale";
     this.#changed(name);
   }
 
