@@ -72,7 +72,7 @@ async def to_redis(settings: Settings, channel: str, event: str) -> AsyncIterato
         told = False
         while True:
             try:
-                return await broker.store(publications)
+                return await _store(broker, publications)
             except BrokerUnavailableError as error:
                 why = str(error).rstrip(".")
                 # No time cures a wrong password.
@@ -109,6 +109,17 @@ async def to_redis(settings: Settings, channel: str, event: str) -> AsyncIterato
         yield send
     finally:
         await broker.disconnect()
+
+
+async def _store(
+    broker: RedisBroker, publications: Sequence[Publication]
+) -> list[Receipt | Exception]:
+    """The broker's answers. Raises BrokerUnavailableError where it took one of them not."""
+    answers = await broker.store(publications)
+    for answer in answers:
+        if isinstance(answer, BrokerUnavailableError):
+            raise answer
+    return answers
 
 
 def _answer(stored: Receipt | Exception) -> Answer:

@@ -50,6 +50,21 @@ def test_a_publish_prints_where_it_stands(valkey: Valkey) -> None:
     assert (entry["event"], entry["data"]) == ("margin_call", {"level": 1.10})
 
 
+def test_a_redis_that_may_not_write_just_now_is_waited_for(valkey: Valkey) -> None:
+    """A publish that it answers with READONLY is sent again until it is taken."""
+    with redis.Redis.from_url(valkey.url) as link:
+        link.execute_command("REPLICAOF", "127.0.0.1", "1")
+        command = [sys.executable, "-m", "hub.cli", "publish", "alerts", "e", "1"]
+        running = subprocess.Popen(
+            command, env=environ(valkey), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert running.stderr is not None
+        assert "Trying for" in running.stderr.readline()
+        link.execute_command("REPLICAOF", "NO", "ONE")
+    written, _ = running.communicate(timeout=60)
+    assert (running.returncode, written.split()[1]) == (0, "1")
+
+
 def test_an_unchanged_value_is_said_to_be(valkey: Valkey) -> None:
     """What equals the state is not published again, and the position is that of its equal."""
     arguments = ("status", "status", '{"up": true}')
