@@ -182,7 +182,7 @@ class Decision(Payload, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.id:
+        if not isinstance(self.id, str) or not self.id:
             raise InvalidPayload("Decision.id", "an id", self.id)
         # Written so that NaN is refused too.
         if self.confidence is not None and not 0 <= self.confidence <= 100:

@@ -28,7 +28,8 @@ import msgspec
 from redis.exceptions import RedisError
 
 from hub.protocol.channels import check_channel, check_event
-from hub.protocol.errors import ProtocolError
+from hub.protocol.errors import PayloadError, ProtocolError
+from hub.protocol.payload import parse
 from hub.protocol.publication import AppendEntry, Change, ReplaceRows, Touch, change_from_json
 from hub.protocol.streams import KNOWN, Stream, stream_options
 from producers.buffer import Buffer, MemoryBuffer, Waiting
@@ -136,7 +137,7 @@ class Publisher:
         """
         change = self._change(channel, data)
         if isinstance(change, AppendEntry):
-            change = msgspec.structs.replace(change, key=key)
+            change = msgspec.structs.replace(change, key=_require_text("key", key))
         elif key:
             raise PublishRefused(channel, "expected a log, the only kind whose entries have keys")
         return await self._submit(channel, event, change, lease)
@@ -250,7 +251,8 @@ class Publisher:
 
     async def _recall(self, channel: str) -> dict[str, bytes] | None:
         try:
-            return await self._sender.read_rows(channel)
+            rows = await self._sender.read_rows(channel)
+            return {key: row for key, row in rows.items() if _is_sound(row)}
         except (RedisError, OSError):
             # Its answer to the publish will tell what was opened. What was closed and updated
             # meanwhile is in the table, and not told in the log.
@@ -281,6 +283,26 @@ class Publisher:
         except ProtocolError as error:
             raise PublishRefused(channel, error.message) from error
         return stream_options(channel, self._streams)
+
+
+def _is_sound(row: bytes) -> bool:
+    """Whether a row that Redis has is one that somebody published, and not poison by hand."""
+    try:
+        parse(row)
+    except PayloadError:
+        return False
+    return True
+
+
+def _require_text(where: str, text: str) -> str:
+    """Refuse what is no text: Redis would not be asked, and everybody's publishes fail with it."""
+    try:
+        if isinstance(text, str):
+            text.encode()
+            return text
+    except UnicodeEncodeError:
+        pass
+    raise InvalidPayload(where, "valid Unicode text", text)
 
 
 def _require(expected: type | tuple[type, ...], payload: object) -> None:

@@ -199,7 +199,7 @@ class Sender:
     async def read_rows(self, channel: str) -> dict[str, bytes]:
         """The rows of a table as they stand in Redis; raises RedisError."""
         reply: Any = await self._redis.hgetall(keys.state(channel))
-        return {key.decode(): row for key, row in reply.items()}
+        return {key.decode(errors="replace"): row for key, row in reply.items()}
 
     async def _run(self) -> None:
         while True:

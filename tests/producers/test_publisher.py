@@ -10,6 +10,7 @@ from unittest.mock import AsyncMock
 import pytest
 from redis import Redis
 
+from hub.protocol import keys
 from hub.protocol.publication import Receipt
 from hub.protocol.streams import Kind, Stream
 from producers.errors import InvalidPayload, PublishRefused, RedisAway
@@ -142,6 +143,28 @@ async def test_refused_before_it_is_sent(
             await publisher.publish(channel, event, data)
         await publisher.publish("fills", "e", 1)
     assert len(envelopes(valkey, "fills")) == 1
+
+
+@pytest.mark.parametrize("key", [None, 5, ["a"], "\ud800"])
+async def test_a_key_that_is_no_text(valkey: Valkey, key: Any) -> None:
+    """It is refused; it used to end the publisher for all who publish with it."""
+    async with Publisher(valkey.url) as publisher:
+        with pytest.raises(InvalidPayload, match="key: expected valid Unicode text"):
+            await publisher.publish("fills", "e", 1, key=key)
+        await publisher.publish("fills", "e", 1)
+    assert len(envelopes(valkey, "fills")) == 1
+
+
+async def test_rows_that_were_poisoned_by_hand(valkey: Valkey) -> None:
+    """A producer that starts on a table with garbage in it publishes its own; it used to fail."""
+    async with Publisher(valkey.url) as publisher:
+        await publisher.positions([position("p-1"), position("p-2")])
+    with Redis.from_url(valkey.url) as by_hand:
+        by_hand.hset(keys.state("positions"), "p-1", "garbage")
+        by_hand.hset(keys.state("positions"), "p-2", '{"size":"NaN"}')
+    async with Publisher(valkey.url) as publisher:
+        answer = receipt(await publisher.positions([position("p-1")]))
+    assert (answer.updated, answer.deleted) == (("p-1",), ("p-2",))
 
 
 @pytest.mark.parametrize("bad", [float("nan"), Decimal("NaN"), float("inf")])
