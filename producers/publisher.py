@@ -227,12 +227,11 @@ class Publisher:
         change = self._change(channel, {"rows": rows})
         if not isinstance(change, ReplaceRows):
             raise PublishRefused(channel, "expected a table for positions")
-        # The first call asks Redis what was published before; the next ones wait for that, so
-        # that the order of the calls is kept.
-        if channel not in self._rows:
-            async with self._recalling:
-                if channel not in self._rows:
-                    self._rows[channel] = await self._recall(channel)
+        # The first call asks Redis what was published before. Every other one queues here too: one
+        # that went past those that wait for the answer would be overtaken by their older lists.
+        async with self._recalling:
+            if channel not in self._rows:
+                self._rows[channel] = await self._recall(channel)
         answer = await self._submit(channel, Event.POSITIONS_UPDATE, change, lease)
         if isinstance(answer, Superseded):
             return answer

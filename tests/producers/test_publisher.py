@@ -155,6 +155,34 @@ async def test_a_key_that_is_no_text(valkey: Valkey, key: Any) -> None:
     assert len(envelopes(valkey, "fills")) == 1
 
 
+async def test_lists_keep_their_order_from_the_start(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest list stands, also one that comes just as Redis has said what was published
+    before; it used to be overtaken by one that waited for that."""
+    async with Publisher(valkey.url) as publisher:
+        answered: asyncio.Future[dict[str, bytes]] = asyncio.get_running_loop().create_future()
+        asked = asyncio.Event()
+
+        async def answer(_channel: str) -> dict[str, bytes]:
+            asked.set()
+            return await answered
+
+        monkeypatch.setattr(publisher._sender, "read_rows", answer)
+
+        async def publish(*ids: str) -> Answer:
+            return await publisher.positions([position(each) for each in ids])
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(publish("p-1"))
+            group.create_task(publish("p-2"))
+            await asked.wait()
+            answered.set_result({})
+            group.create_task(publish("p-3"))
+    with Redis.from_url(valkey.url) as by_hand:
+        assert by_hand.hkeys(keys.state("positions")) == [b"p-3"]
+
+
 async def test_rows_that_were_poisoned_by_hand(valkey: Valkey) -> None:
     """A producer that starts on a table with garbage in it publishes its own; it used to fail."""
     async with Publisher(valkey.url) as publisher:
