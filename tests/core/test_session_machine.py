@@ -105,6 +105,7 @@ class SessionMachine(RuleBasedStateMachine):
         client = self.clients[who]
         if client in self.links:
             self.hub.say(self.links[client], client.unsubscribe(NAMES[kind]))
+            self._notice_ends()
 
     @rule(who=WHO, room=st.sampled_from((None, 1, 2, 5)))
     def read(self, who: int, room: int | None) -> None:
@@ -113,6 +114,7 @@ class SessionMachine(RuleBasedStateMachine):
         if client in self.links:
             self.links[client].read()
             self.hub.make_room(self.links[client], room)
+            self._notice_ends()
 
     def _notice_ends(self) -> None:
         for client, link in list(self.links.items()):
@@ -198,6 +200,7 @@ class SessionMachine(RuleBasedStateMachine):
     @rule(kind=KIND)
     def announce(self, kind: Kind) -> None:
         self.hub.announce(NAMES[kind])
+        self._notice_ends()
 
     # Time
 
