@@ -31,6 +31,8 @@ HUB_SETTINGS: Final = frozenset(
         "allowed_origins",
         "auth_seconds",
         "body_bytes",
+        "compression",
+        "compression_bytes",
         "drain_seconds",
         "drain_spread_seconds",
         "feed_linger_seconds",
