@@ -35,7 +35,8 @@ def entry_keys(channel: str) -> str:
 
 
 def answers(channel: str, producer: str) -> str:
-    """Hash of a producer's last publishes, n to answer; expires when the producer is gone."""
+    """Hash: a ring of a producer's last publishes, n modulo its size to n and answer; expires when
+    the producer is gone."""
     return f"{pubsub(channel)}:ids:{producer}"
 
 

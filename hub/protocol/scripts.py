@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+import msgspec
+
 from hub.protocol import codes, keys
 from hub.protocol.channels import check_channel, check_event
 from hub.protocol.envelope import Envelope, decode_envelope
@@ -51,6 +53,8 @@ PUBLISH = r"""
 --       11 keys kept, 12 answers kept, 13 seconds they are kept, 14 most bytes of data, then
 --       value, log:     15 data, 16 the entry's key ('' for none)
 --       patch, replace: 15 number of rows, then key and row of each, then keys to delete
+-- A call into Redis takes as long as many lines between them, so one call reads or writes
+-- what it can; of at most 1,000 words, as Lua's stack is bounded.
 local META, LOG, STATE, ENTRY_KEYS, ANSWERS = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local pubsub, channel, kind, op, event = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local n, new_lease = ARGV[8], tonumber(ARGV[9])
@@ -58,17 +62,19 @@ local keep, keys_kept, answers_kept = tonumber(ARGV[10]), tonumber(ARGV[11]), to
 local max_bytes = tonumber(ARGV[14])
 
 -- Check the arguments.
-local operations = {set = 'value', append = 'log', patch = 'table', replace = 'table', touch = kind}
-if #KEYS ~= 5 or #ARGV < 14 or operations[op] ~= kind
+local of_rows = op == 'patch' or op == 'replace'
+local of_kind = op == 'set' and 'value' or op == 'append' and 'log' or of_rows and 'table'
+    or op == 'touch' and kind
+if #KEYS ~= 5 or #ARGV < 14 or of_kind ~= kind
     or not (kind == 'value' or kind == 'table' or kind == 'log')
     or not (n and string.match(n, '^%d+$')) or not new_lease or new_lease < 0
-    or not keep or keep < 1 or not keys_kept or not answers_kept or not max_bytes
-    or not string.match(event, '^[%w_.:-]+$') or not string.match(ARGV[7], '^[%w_-]+$')
-    or not string.match(channel, '^[%l%d_.:-]+$') then
+    or not keep or keep < 1 or not keys_kept or not answers_kept or answers_kept < 1
+    or not max_bytes or not string.match(event, '^[%w_.:-]+$')
+    or not string.match(ARGV[7], '^[%w_-]+$') or not string.match(channel, '^[%l%d_.:-]+$') then
   return redis.error_reply('ARGS a publish of ' .. tostring(op) .. ' to a ' .. tostring(kind))
 end
 local rows = tonumber(ARGV[15])
-if kind == 'table' and op ~= 'touch' then
+if of_rows then
   if not rows or #ARGV < 15 + 2 * rows then
     return redis.error_reply('ARGS fewer rows than announced')
   end
@@ -83,37 +89,36 @@ end
 
 -- Read where the channel stands; lost history begins a new epoch.
 local meta = redis.call('HMGET', META, 'epoch', 'seq', 'tag', 'kind', 'lease', 'rows')
-local epoch, seq, tag = meta[1], tonumber(meta[2]), meta[3]
-local lease = tonumber(meta[5]) or 0
+local epoch, seq, tag, lease = meta[1], tonumber(meta[2]), meta[3], tonumber(meta[5]) or 0
 if meta[4] and meta[4] ~= kind then
   return redis.error_reply('KIND ' .. channel .. ' is a ' .. meta[4] .. ', not a ' .. kind)
 end
+local value = op == 'set' and redis.call('GET', STATE)
 local lost = not (epoch and seq and tag and meta[4])
 if not lost then
   local last = redis.call('XREVRANGE', LOG, '+', '-', 'COUNT', 1)[1]
-  local last_id = last and last[1] or '0-0'
-  lost = last_id ~= string.format('%.0f-0', seq)
+  lost = (last and last[1] or '0-0') ~= meta[2] .. '-0'
     or (kind == 'table' and redis.call('HLEN', STATE) ~= tonumber(meta[6] or 0))
-    or (kind == 'value' and seq > 0 and redis.call('EXISTS', STATE) == 0)
+    or (kind == 'value' and seq > 0 and not value
+        and (op == 'set' or redis.call('EXISTS', STATE) == 0))
 end
 
 -- A publish that was answered before is answered the same, unless its history is gone.
+-- What it is answered stands in a ring: the one that is so many publishes older makes room.
+local slot = n % answers_kept
 if not lost and op ~= 'touch' then
-  local known = redis.call('HGET', ANSWERS, n)
+  local known = redis.call('HGET', ANSWERS, slot)
   if known then
-    local answer = cjson.decode(known)
-    if answer[2] == epoch then
-      answer[8] = 1
-      return answer
-    end
+    local known_n, answer, known_epoch = string.match(known, '^(%d+) (%l+ (%S+) .*)$')
+    if known_n == n and known_epoch == epoch then return 'again ' .. answer end
   end
 end
 
 -- Find what changed.
 local data, inserted, updated, deleted = nil, {}, {}, {}
-local writes, digest, same = {}, nil, nil
+local writes, changes, digest, same = {}, '', nil, nil
 if op == 'set' then
-  if lost or seq == 0 or redis.call('GET', STATE) ~= ARGV[15] then data = ARGV[15] end
+  if lost or seq == 0 or value ~= ARGV[15] then data = ARGV[15] end
 elseif op == 'append' then
   data = ARGV[15]
   if ARGV[16] ~= '' then
@@ -129,62 +134,65 @@ elseif op == 'append' then
       end
     end
   end
-elseif op == 'patch' or op == 'replace' then
-  local upsert, delete, given = {}, {}, {}
-  for i = 16, 15 + 2 * rows, 2 do
-    local key, row = ARGV[i], ARGV[i + 1]
-    local before = not lost and redis.call('HGET', STATE, key)
-    given[key] = true
-    if before ~= row then
-      table.insert(before and updated or inserted, key)
-      table.insert(upsert, cjson.encode(key) .. ':' .. row)
-      table.insert(writes, key)
-      table.insert(writes, row)
+elseif of_rows then
+  -- The rows' keys, then those to delete.
+  local names, before, upsert = {}, {}, {}
+  for i = 16, 14 + 2 * rows, 2 do names[#names + 1] = ARGV[i] end
+  for i = 16 + 2 * rows, #ARGV do names[#names + 1] = ARGV[i] end
+  for at = 1, lost and 0 or #names, 1000 do
+    local found = redis.call('HMGET', STATE, unpack(names, at, math.min(at + 999, #names)))
+    for i = 1, #found do before[at + i - 1] = found[i] end
+  end
+  for i = 1, rows do
+    local row = ARGV[15 + 2 * i]
+    if before[i] ~= row then
+      local key = cjson.encode(names[i])
+      local changed = before[i] and updated or inserted
+      changed[#changed + 1] = key
+      upsert[#upsert + 1] = key .. ':' .. row
+      writes[#writes + 1], writes[#writes + 2] = names[i], row
     end
   end
-  if op == 'replace' then
-    if not lost then
-      for _, key in ipairs(redis.call('HKEYS', STATE)) do
-        if not given[key] then table.insert(deleted, key) end
-      end
-    end
-  elseif not lost then
+  if op == 'patch' then
     local seen = {}
-    for i = 16 + 2 * rows, #ARGV do
-      if not seen[ARGV[i]] and redis.call('HEXISTS', STATE, ARGV[i]) == 1 then
-        table.insert(deleted, ARGV[i])
-        seen[ARGV[i]] = true
-      end
+    for i = rows + 1, #names do
+      if before[i] and not seen[names[i]] then deleted[#deleted + 1] = names[i] end
+      seen[names[i]] = true
+    end
+  elseif not lost and #inserted + tonumber(meta[6] or 0) ~= rows then
+    local given = {}
+    for i = 1, rows do given[names[i]] = true end
+    for _, key in ipairs(redis.call('HKEYS', STATE)) do
+      if not given[key] then deleted[#deleted + 1] = key end
     end
   end
   table.sort(deleted)
-  for _, key in ipairs(deleted) do table.insert(delete, cjson.encode(key)) end
-  if #upsert + #delete > 0 then
-    data = '{"upsert":{' .. table.concat(upsert, ',') .. '},"delete":['
-      .. table.concat(delete, ',') .. ']}'
+  if #upsert + #deleted > 0 then
+    local delete = {}
+    for i, key in ipairs(deleted) do delete[i] = cjson.encode(key) end
+    upsert, delete = table.concat(upsert, ','), table.concat(delete, ',')
+    data = '{"upsert":{' .. upsert .. '},"delete":[' .. delete .. ']}'
+    changes = '[[' .. table.concat(inserted, ',') .. '],[' .. table.concat(updated, ',') .. '],['
+      .. delete .. ']]'
   end
 end
 
 -- From here on, only writes.
 local time = redis.call('TIME')
-local ts = time[1] .. string.format('%06d', tonumber(time[2]))
+local ts = time[1] .. string.format('%06d', time[2])
 if lost then
   redis.call('DEL', META, LOG, STATE, ENTRY_KEYS)
   epoch, seq, tag = ARGV[7], 0, ''
   redis.call('HSET', META, 'epoch', epoch, 'seq', 0, 'tag', '', 'kind', kind, 'rows', 0)
 end
+local status, fields, at_seq, at_tag = 'unchanged', {}, string.format('%.0f', seq), tag
 if new_lease > 0 then lease = new_lease end
 if lease > 0 then
-  redis.call('HSET', META, 'lease', lease,
-    'until', string.format('%.0f', tonumber(ts) + lease * 1000))
+  fields = {'lease', lease, 'until', string.format('%.0f', ts + lease * 1000)}
 end
-
-local status = 'unchanged'
-local at_seq, at_tag = string.format('%.0f', seq), tag
 if same then at_seq, at_tag = same[1], same[2] end
 if data then
-  status = 'stored'
-  seq = seq + 1
+  status, seq = 'stored', seq + 1
   at_seq = string.format('%.0f', seq)
   tag = string.sub(redis.sha1hex(
     tag .. ' ' .. epoch .. ' ' .. at_seq .. ' ' .. event .. ' ' .. ts .. ' ' .. data), 1, 8)
@@ -196,9 +204,13 @@ if data then
   if kind == 'value' then
     redis.call('SET', STATE, data)
   elseif kind == 'table' then
-    for i = 1, #writes, 2 do redis.call('HSET', STATE, writes[i], writes[i + 1]) end
-    for _, key in ipairs(deleted) do redis.call('HDEL', STATE, key) end
-    redis.call('HSET', META, 'rows', redis.call('HLEN', STATE))
+    for at = 1, #writes, 1000 do
+      redis.call('HSET', STATE, unpack(writes, at, math.min(at + 999, #writes)))
+    end
+    for at = 1, #deleted, 1000 do
+      redis.call('HDEL', STATE, unpack(deleted, at, math.min(at + 999, #deleted)))
+    end
+    fields[#fields + 1], fields[#fields + 2] = 'rows', redis.call('HLEN', STATE)
   elseif digest then
     redis.call('HSET', STATE, ARGV[16], digest .. ' ' .. at_seq .. ' ' .. at_tag)
     redis.call('ZADD', ENTRY_KEYS, at_seq, ARGV[16])
@@ -206,18 +218,19 @@ if data then
       redis.call('HDEL', STATE, redis.call('ZPOPMIN', ENTRY_KEYS)[1])
     end
   end
-  redis.call('HSET', META, 'seq', at_seq, 'tag', tag)
+  redis.call('HSET', META, 'seq', at_seq, 'tag', tag, unpack(fields))
   redis.call('PUBLISH', pubsub, envelope)
+elseif lease > 0 then
+  redis.call('HSET', META, unpack(fields))
 end
 -- Hubs take the lease's length from here; an envelope renews it without naming it.
 if not data or (new_lease > 0 and new_lease ~= tonumber(meta[5])) then
   redis.call('PUBLISH', pubsub, string.format('~%.0f ', lease) .. epoch .. ' '
     .. string.format('%.0f ', seq) .. tag)
 end
-local answer = {status, epoch, at_seq, at_tag, inserted, updated, deleted, 0}
+local answer = status .. ' ' .. epoch .. ' ' .. at_seq .. ' ' .. at_tag .. ' ' .. changes
 if op ~= 'touch' then
-  redis.call('HSET', ANSWERS, n, cjson.encode(answer))
-  redis.call('HDEL', ANSWERS, string.format('%.0f', tonumber(n) - answers_kept))
+  redis.call('HSET', ANSWERS, slot, n .. ' ' .. answer)
   redis.call('EXPIRE', ANSWERS, ARGV[13])
 end
 return answer
@@ -253,6 +266,9 @@ else
 end
 return {meta[1], meta[2], meta[3], meta[4], meta[5] or '0', left, state, entries}
 """
+
+_Keys: TypeAlias = tuple[str, ...]
+_decode_changes = msgspec.json.Decoder(tuple[_Keys, _Keys, _Keys]).decode
 
 _OPERATIONS = {SetValue: "set", AppendEntry: "append", PatchRows: "patch", ReplaceRows: "replace"}
 
@@ -313,16 +329,20 @@ def _flat(rows: dict[str, bytes]) -> tuple[Argument, ...]:
     return tuple(part for row in rows.items() for part in row)
 
 
-def parse_receipt(reply: Sequence[Any]) -> Receipt:
+def parse_receipt(reply: bytes) -> Receipt:
     """Read the answer of `PUBLISH`, in bytes as redis-py gives it without `decode_responses`."""
-    status, epoch, seq, tag, inserted, updated, deleted, duplicate = reply
+    # A row that somebody wrote by hand may have a key of any bytes.
+    text = reply.decode(errors="replace")
+    duplicate = text.startswith("again ")
+    status, epoch, seq, tag, changes = text.removeprefix("again ").split(" ", 4)
+    inserted, updated, deleted = _decode_changes(changes) if changes else ((), (), ())
     return Receipt(
-        Position(epoch.decode(), int(seq), tag.decode()),
-        unchanged=status == b"unchanged",
-        duplicate=bool(duplicate),
-        inserted=tuple(key.decode() for key in inserted),
-        updated=tuple(key.decode() for key in updated),
-        deleted=tuple(key.decode() for key in deleted),
+        Position(epoch, int(seq), tag),
+        unchanged=status == "unchanged",
+        duplicate=duplicate,
+        inserted=inserted,
+        updated=updated,
+        deleted=deleted,
     )
 
 

@@ -143,10 +143,15 @@ def test_an_unchanged_answer_is_repeated_too(caller: Caller) -> None:
 
 def test_answers_are_kept_for_a_while_and_up_to_a_number(caller: Caller) -> None:
     """An id is forgotten when the producer is that many publishes further, or silent for a day."""
-    caller.publish(entry(1, b"1"))
-    caller.publish(entry(1 + scripts.ANSWERS_KEPT, b"2"))
+    kept = scripts.ANSWERS_KEPT
+    for n in range(1, kept + 1):
+        caller.publish(entry(n, b"1"))
+    assert caller.publish(entry(1, b"1")).duplicate
+    caller.publish(entry(kept + 1, b"2"))
+    assert not caller.publish(entry(1, b"3")).duplicate
+    assert caller.publish(entry(2, b"1")).duplicate
     answers = keys.answers("decisions", "paper")
-    assert caller.client.hkeys(answers) == [b"%d" % (1 + scripts.ANSWERS_KEPT)]
+    assert caller.client.hlen(answers) == kept
     assert 0 < int(str(caller.client.ttl(answers))) <= scripts.ANSWERS_SECONDS
 
 
@@ -393,6 +398,23 @@ def test_a_patch_changes_what_differs(caller: Caller) -> None:
     assert caller.publish(patch(3, {"a": b"1"}, ("x",))) == Receipt(
         receipt.position, unchanged=True
     )
+
+
+def test_a_large_table_changes_whole(caller: Caller) -> None:
+    """More rows than one call of Redis takes are inserted, updated and deleted like a few."""
+    many = {f"p-{n:04}": b"%d" % n for n in range(2501)}
+    assert caller.publish(rows(1, many)).inserted == tuple(many)
+    assert caller.publish(rows(2, many)).unchanged
+    half = dict.fromkeys(list(many)[:1250], b"-1")
+    receipt = caller.publish(rows(3, half))
+    assert (receipt.inserted, receipt.updated) == ((), tuple(half))
+    assert receipt.deleted == tuple(list(many)[1250:])
+    assert caller.read("positions").rows == half
+    gone = tuple(half)[1:]
+    assert caller.publish(patch(4, {"new": b"1"}, gone)).deleted == gone
+    assert caller.read("positions").rows == {"p-0000": b"-1", "new": b"1"}
+    replaced = caller.publish(rows(5, {"new": b"1", "other": b"2"}))
+    assert (replaced.inserted, replaced.deleted) == (("other",), ("p-0000",))
 
 
 def test_the_oldest_entry_keys_are_forgotten_first(caller: Caller) -> None:
