@@ -241,12 +241,13 @@ class _Wire(asyncio.Protocol):
         try:
             # No reply in RESP2 is False: that is how the reader says that it needs more bytes.
             while (reply := next_reply()) is not False:
-                if type(reply) is list and len(reply) == 3 and reply[0] == b"message":
-                    route = live.get(reply[1])
-                    if route is not None:
-                        route.take(route, reply[2])
-                else:
-                    self._take_reply(reply)
+                if type(reply) is list and len(reply) == 3:
+                    word, name, message = reply
+                    if word == b"message":
+                        if (route := live.get(name)) is not None:
+                            route.take(route, message)
+                        continue
+                self._take_reply(reply)
         except (hiredis.HiredisError, UnexpectedReplyError) as error:
             self.cut(error)
         if self._hand_over.full:

@@ -18,13 +18,15 @@ from hub.protocol.position import Position, chain_tag
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 _HEAD = re.compile(
-    rb'\{"channel":"([a-z0-9_.:-]{1,255})","type":"update","event":"([A-Za-z0-9_.:-]{1,64})",'
-    rb'"epoch":"([A-Za-z0-9_-]{1,32})","seq":([1-9][0-9]{0,15}),"tag":"([0-9a-f]{8})",'
-    rb'"ts":([0-9]{1,16}),"data":'
+    r'\{"channel":"([a-z0-9_.:-]{1,255})","type":"update","event":"([A-Za-z0-9_.:-]{1,64})",'
+    r'"epoch":"([A-Za-z0-9_-]{1,32})","seq":([1-9][0-9]{0,15}),"tag":"([0-9a-f]{8})",'
+    r'"ts":([0-9]{1,16}),"data":'
 )
+_HEAD_BYTES = 512
+"""More than the longest head has."""
 
 
-class Envelope(msgspec.Struct, frozen=True):
+class Envelope(msgspec.Struct, frozen=True, gc=False):
     """A published change. `payload` is the whole JSON text, `data` its data alone; `ts` is the
     broker's clock in microseconds since the epoch (UTC)."""
 
@@ -68,19 +70,26 @@ def decode_envelope(channel: str, payload: bytes) -> Envelope:
     Raises EnvelopeError for anything that the publish script cannot have written. Whether the data
     is what was published is proved by `Envelope.follows`.
     """
-    head = _HEAD.match(payload)
-    if head is None or not payload.endswith(b"}"):
+    envelope = claimed_envelope(channel, payload)
+    if envelope is None:
         raise EnvelopeError(f"expected an envelope of {channel}, got {payload[:120]!r}")
+    return envelope
+
+
+def claimed_envelope(channel: str, payload: bytes) -> Envelope | None:
+    """The same for bytes from pub/sub, which may be anything: None for what does not claim to be an
+    envelope, as a foreign publish does not."""
+    # Latin-1 has a character for each byte, and the head is ASCII: decoded once, not by groups.
+    head = _HEAD.match(payload[:_HEAD_BYTES].decode("latin-1"))
+    if head is None:
+        return None
     name, event, epoch, seq, tag, ts = head.groups()
-    if name.decode() != channel:
-        raise EnvelopeError(f"expected an envelope of {channel}, got one of {name.decode()}")
-    position = Position(epoch.decode(), int(seq), tag.decode())
-    return Envelope(channel, event.decode(), position, int(ts), payload[head.end() : -1], payload)
-
-
-def is_envelope(payload: bytes) -> bool:
-    """Whether bytes from pub/sub claim to be an envelope; a foreign publish does not."""
-    return _HEAD.match(payload) is not None
+    if name != channel:
+        raise EnvelopeError(f"expected an envelope of {channel}, got one of {name}")
+    if not payload.endswith(b"}"):
+        raise EnvelopeError(f"expected an envelope of {channel}, got {payload[:120]!r}")
+    position = Position(epoch, int(seq), tag)
+    return Envelope(channel, event, position, int(ts), payload[head.end() : -1], payload)
 
 
 class Foreign(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ MAX_SEQ = 2**53 - 1
 """The largest whole number that every JSON reader keeps exact (RFC 8259 section 6)."""
 
 
-class Position(msgspec.Struct, frozen=True):
+class Position(msgspec.Struct, frozen=True, gc=False):
     """`seq` counts a channel's accepted publishes, `epoch` names the history that it counts in,
     `tag` chains the entry to the one before it. An empty channel stands at seq 0 with tag ""."""
 

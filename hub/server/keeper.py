@@ -23,10 +23,9 @@ from hub.protocol.envelope import (
     Envelope,
     Foreign,
     Lease,
-    decode_envelope,
+    claimed_envelope,
     decode_foreign,
     decode_lease,
-    is_envelope,
 )
 from hub.protocol.errors import EnvelopeError
 from hub.protocol.streams import Kind, Stream
@@ -121,8 +120,8 @@ class FeedKeeper:
             assert isinstance(message, bytes), "a broker delivers bytes, or says that it was away"
             self._metrics.received += 1
             try:
-                if is_envelope(message):
-                    self._take(decode_envelope(self.channel, message), applied, now)
+                if (entry := claimed_envelope(self.channel, message)) is not None:
+                    self._take(entry, applied, now)
                 elif (lease := decode_lease(message)) is not None:
                     self._renew(lease, now)
                 else:

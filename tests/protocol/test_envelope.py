@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from hub.protocol.envelope import (
     Foreign,
     Lease,
+    claimed_envelope,
     decode_envelope,
     decode_foreign,
     decode_lease,
     encode_envelope,
     encode_lease,
-    is_envelope,
 )
 from hub.protocol.errors import EnvelopeError
 from hub.protocol.position import Position
@@ -37,7 +37,7 @@ def test_envelopes_are_those_of_the_vectors(chain: dict[str, Any]) -> None:
         assert written.payload == text
         assert read.data == data
         assert (read.seq, read.event, read.ts) == (entry["seq"], entry["event"], entry["ts"])
-        assert is_envelope(text)
+        assert claimed_envelope(chain["channel"], text) == read
         assert read.follows(at)
         at = read.position
 
@@ -95,7 +95,14 @@ def test_any_data_survives_the_head(data: bytes) -> None:
 def test_foreign_publishes_name_their_event_or_not(payload: bytes, foreign: Foreign) -> None:
     """A bare publish is its own data, unless it names an event."""
     assert decode_foreign(payload) == foreign
-    assert not is_envelope(payload)
+    assert claimed_envelope("a", payload) is None
+
+
+@pytest.mark.parametrize("payload", [FIRST.payload[:-1], FIRST.payload.replace(b'"a"', b'"b"')])
+def test_what_claims_to_be_an_envelope_is_held_to_it(payload: bytes) -> None:
+    """Bytes with an envelope's head are no foreign publish, whatever else is wrong with them."""
+    with pytest.raises(EnvelopeError, match="expected an envelope of a, got"):
+        claimed_envelope("a", payload)
 
 
 @pytest.mark.parametrize("payload", [b"hello", b"\xff", b'{"price":"NaN"}', b"[" * 100])
