@@ -36,19 +36,19 @@ class HandOver:
 
     def __init__(self, bound_bytes: int) -> None:
         self.waiting_bytes = 0
-        self._bound_bytes = bound_bytes
+        self.bound_bytes = bound_bytes
         self._waiting: deque[tuple[Route, Message]] = deque()
         self._reader: asyncio.Future[None] | None = None
 
     @property
     def full(self) -> bool:
         """Whether its bound is reached."""
-        return self.waiting_bytes >= self._bound_bytes
+        return self.waiting_bytes >= self.bound_bytes
 
     @property
     def roomy(self) -> bool:
         """Whether half of its bound is free again."""
-        return self.waiting_bytes <= self._bound_bytes // 2
+        return self.waiting_bytes <= self.bound_bytes // 2
 
     def put(self, route: Route, message: Message) -> None:
         """Append what arrived on a route; the `take` of those routes that are read from here."""

@@ -75,7 +75,7 @@ class PubSubReader:
         self._subscriptions = Subscriptions()
         self._hand_over = HandOver(hand_over_bytes)
         self._confirmations: dict[bytes, asyncio.Future[None]] = {}
-        self._wire: _Wire | None = None
+        self._wire: Wire | None = None
         self._failures = 0
 
     def route(self, channel: str) -> Route:
@@ -150,7 +150,7 @@ class PubSubReader:
             self._subscriptions.link_lost()
             wire.cut(None)
 
-    async def _open(self) -> _Wire:
+    async def _open(self) -> Wire:
         loop = asyncio.get_running_loop()
         at, seconds = self._endpoint, self._timing.connect_seconds
         try:
@@ -165,10 +165,10 @@ class PubSubReader:
             raise TimeoutError(f"not made in {seconds} s") from None
         return wire
 
-    def _make_wire(self) -> _Wire:
-        return _Wire(self._subscriptions.live, self._hand_over, self._take_reply)
+    def _make_wire(self) -> Wire:
+        return Wire(self._subscriptions.live, self._hand_over, self._take_reply)
 
-    async def _watch(self, wire: _Wire) -> None:
+    async def _watch(self, wire: Wire) -> None:
         """Return when the link has ended; raises what it ended with, TimeoutError for silence."""
         while not wire.ended.done():
             heard = wire.heard
@@ -215,7 +215,7 @@ class PubSubReader:
 _PING = pack(("PING",))
 
 
-class _Wire(asyncio.Protocol):
+class Wire(asyncio.Protocol):
     """One link: from bytes to messages, which go to their routes, and other replies."""
 
     def __init__(
@@ -228,7 +228,9 @@ class _Wire(asyncio.Protocol):
         self._live = live
         self._hand_over = hand_over
         self._take_reply = take_reply
-        self._replies = hiredis.Reader()
+        reader = hiredis.Reader()
+        self._feed = reader.feed
+        self._next_reply = reader.gets
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -236,8 +238,8 @@ class _Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.heard += 1
-        live, next_reply = self._live, self._replies.gets
-        self._replies.feed(data)
+        live, next_reply = self._live, self._next_reply
+        self._feed(data)
         try:
             # No reply in RESP2 is False: that is how the reader says that it needs more bytes.
             while (reply := next_reply()) is not False:
@@ -250,7 +252,8 @@ class _Wire(asyncio.Protocol):
                 self._take_reply(reply)
         except (hiredis.HiredisError, UnexpectedReplyError) as error:
             self.cut(error)
-        if self._hand_over.full:
+        # Its `full`, without a call: most pieces hold one message.
+        if self._hand_over.waiting_bytes >= self._hand_over.bound_bytes:
             self._pause()
 
     def connection_lost(self, exc: Exception | None) -> None:
