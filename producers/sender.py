@@ -130,7 +130,9 @@ class Sender:
             url,
             protocol=2,
             retry=Retry(NoBackoff(), 0),
-            socket_timeout=timing.answer_seconds,
+            # With one of its own, redis-py sends from a task of its own: after all that is waiting
+            # to run, so that Redis idles while callers prepare what they publish next.
+            socket_timeout=None,
             socket_connect_timeout=timing.connect_seconds,
             health_check_interval=timing.check_idle_seconds,
             client_name=producer,
@@ -195,12 +197,14 @@ class Sender:
         return ticket
 
     async def ping(self) -> None:
-        """Return when Redis answers; raises RedisError where it does not."""
-        await self._redis.ping()
+        """Return when Redis answers; raises RedisError or OSError where it does not."""
+        async with asyncio.timeout(self._timing.answer_seconds):
+            await self._redis.ping()
 
     async def read_rows(self, channel: str) -> dict[str, bytes]:
-        """The rows of a table as they stand in Redis; raises RedisError."""
-        reply: Any = await self._redis.hgetall(keys.state(channel))
+        """The rows of a table as they stand in Redis; raises RedisError or OSError."""
+        async with asyncio.timeout(self._timing.answer_seconds):
+            reply: Any = await self._redis.hgetall(keys.state(channel))
         return {key.decode(errors="replace"): row for key, row in reply.items()}
 
     async def _run(self) -> None:
@@ -249,13 +253,17 @@ class Sender:
             keys, args = publish_call(each.publication, each.stream, new_epoch)
             commands.append(_pack(("EVALSHA", _PUBLISH_SHA, len(keys), *keys, *args)))
         # redis-py's own pipeline packs in Python, which took half of a publish's time.
-        pool = self._redis.connection_pool
-        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
-        try:
-            await connection.send_packed_command(b"".join(commands))
-            replies = [await _reply(connection) for _ in commands]
-        finally:
-            await pool.release(connection)
+        pool, timing = self._redis.connection_pool, self._timing
+        now = asyncio.get_running_loop().time
+        async with asyncio.timeout(timing.connect_seconds) as deadline:
+            connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+            try:
+                deadline.reschedule(now() + timing.answer_seconds)
+                await connection.send_packed_command(b"".join(commands))
+                deadline.reschedule(now() + timing.answer_seconds)
+                replies = [await _reply(connection) for _ in commands]
+            finally:
+                await pool.release(connection)
         self._script_loaded = True
         return replies[-len(self._round) :]
 
