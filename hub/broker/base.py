@@ -111,3 +111,9 @@ class Broker(BroadcastBackend, ABC):
     @abstractmethod
     def delivering(self) -> bool:
         """Whether a probe that this broker published to itself came back within its deadline."""
+
+    @property
+    def reconnects(self) -> int:
+        """How many links for messages were made in place of one that was lost; a broker that has no
+        links has lost none."""
+        return 0

@@ -65,7 +65,10 @@ class Endpoint(NamedTuple):
 
 
 class PubSubReader:
-    """Follows pub/sub names; `run` must be running for anything to arrive."""
+    """Follows pub/sub names; `run` must be running for anything to arrive.
+
+    links: how many were made so far, this one too.
+    """
 
     def __init__(
         self, endpoint: Endpoint, timing: Timing, *, hand_over_bytes: int = HAND_OVER_BYTES
@@ -77,6 +80,7 @@ class PubSubReader:
         self._confirmations: dict[bytes, asyncio.Future[None]] = {}
         self._wire: Wire | None = None
         self._failures = 0
+        self.links = 0
 
     def route(self, channel: str) -> Route:
         """A route whose messages `next_message` returns."""
@@ -137,6 +141,7 @@ class PubSubReader:
 
     async def _live_through_one_link(self) -> None:
         wire = await self._open()
+        self.links += 1
         self._wire = wire
         try:
             # Not waited for one by one: an error reply to any of them fails the link.

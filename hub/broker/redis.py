@@ -165,6 +165,10 @@ class RedisBroker(Broker):
     def delivering(self) -> bool:
         return self._task is not None and not self._task.done() and self._probe.delivering
 
+    @property
+    def reconnects(self) -> int:
+        return max(0, self._reader.links - 1)
+
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._reader.run())

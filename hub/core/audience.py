@@ -13,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import KeysView, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from hub.core.feed import Feed
 from hub.core.frame import Frame
@@ -21,6 +21,14 @@ from hub.core.medium import Medium
 from hub.core.outbox import Outbox
 from hub.core.subscription import Subscription
 from hub.protocol.streams import Kind
+
+
+class Counts(NamedTuple):
+    """What fan-outs came to, each subscription counted. skipped: updates for which a newer state
+    was sent instead. written_bytes: of the payloads that were handed to transports."""
+
+    skipped: int
+    written_bytes: int
 
 
 class Pace:
@@ -42,7 +50,7 @@ class Audience:
     mark: the same for audiences that the same connections are in step with; seldom for others.
     """
 
-    __slots__ = ("_held", "_in_step", "_paces", "feed", "mark", "seq")
+    __slots__ = ("_held", "_in_step", "_paces", "_skipped", "_written", "feed", "mark", "seq")
 
     def __init__(self, feed: Feed) -> None:
         self.feed = feed
@@ -52,6 +60,8 @@ class Audience:
         self.mark = 0
         self._held: dict[Subscription, None] = {}
         self._paces: dict[int, Pace] = {}
+        self._skipped = 0
+        self._written = 0
 
     @property
     def channel(self) -> str:
@@ -120,6 +130,7 @@ class Audience:
         seq = subscription.seq
         self._place(subscription)
         if behind and self.feed.kind is not Kind.LOG:
+            self._skipped += self.seq - seq - 1
             subscription.outbox.send(self.feed.catch_up(seq), now)
 
     def _place(self, subscription: Subscription) -> None:
@@ -165,6 +176,7 @@ class Audience:
             # A write may hold a subscription, which takes it out of the dict.
             sinks = list(in_step.values())
             handed += len(sinks) * len(frames)
+            self._written += len(sinks) * sum(map(len, frames))
             medium.fan_out(frames, sinks)
         return handed
 
@@ -200,6 +212,12 @@ class Audience:
         """The held whose outbox is over its bounds."""
         return [held for held in self._held if held.outbox.overflowed]
 
+    def take_counts(self) -> Counts:
+        """What was counted since this was last asked."""
+        counts = Counts(self._skipped, self._written)
+        self._skipped = self._written = 0
+        return counts
+
     # Pacing
 
     @property
@@ -228,7 +246,10 @@ class Audience:
                     # It is looked at again when the next interval ends.
                     pace.due_at = pace.next_at
         for (seq, medium), sinks in together.items():
-            medium.fan_out((self.feed.catch_up(seq),), sinks)
+            frame = self.feed.catch_up(seq)
+            self._skipped += len(sinks) * (head - seq - 1)
+            self._written += len(sinks) * len(frame)
+            medium.fan_out((frame,), sinks)
 
 
 def _members(in_step: dict[Medium, dict[Outbox, Any]]) -> dict[Medium, KeysView[Outbox]]:

@@ -15,13 +15,18 @@ from hub.broker.redis import RedisBroker
 from hub.broker.timing import Timing
 from hub.server.asgi import serve_websocket
 from hub.server.auth import Authenticator
+from hub.server.board import Board
+from hub.server.health import Health
 from hub.server.hub import Hub
 from hub.server.routes import middleware, routes
 from hub.server.settings import Settings
 
 
-def create_app(settings: Settings, broker: Broker | None = None) -> Starlette:
-    """The hub as an ASGI application; `broker` is by default the Redis of the settings.
+def create_app(
+    settings: Settings, broker: Broker | None = None, board: Board | None = None
+) -> Starlette:
+    """The hub as an ASGI application; `broker` is by default the Redis of the settings, `board`
+    one that no other process sees.
 
     Runs on any ASGI server, with `/ws` as an ordinary route. Under `hub.server.run` the same hub
     is served by a protocol class of its own, which never reaches the route. Its lifespan must run:
@@ -31,15 +36,20 @@ def create_app(settings: Settings, broker: Broker | None = None) -> Starlette:
         timing = Timing(probe_seconds=settings.probe_seconds)
         broker = RedisBroker(settings.redis_url, streams=settings.streams, timing=timing)
     hub = Hub(settings, broker, Authenticator(settings, time.time))
+    health = Health(hub, board or Board.alone())
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         async with hub:
+            health.report()
+            hub.tasks.start(health.report_forever(), "report")
             # What uvicorn hands to the `ws=` class as its `app_state`.
             yield {"hub": hub}
+        # The last counts, which a worker that takes this one's place goes on from.
+        health.report()
 
     app = Starlette(
-        routes=[*routes(hub), WebSocketRoute("/ws", serve_websocket)],
+        routes=[*routes(hub, health), WebSocketRoute("/ws", serve_websocket)],
         middleware=middleware(settings),
         lifespan=lifespan,
     )

@@ -2,25 +2,34 @@
 
 The fan-out must not pay for being measured: counts are plain integers that their owners add to,
 and they become samples only when somebody scrapes.
+
+A scrape is answered for all workers of the hub, whichever of them it reached: counts are their
+sums, and what only makes sense of one process carries the label `worker`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from hub.protocol.codes import Code
+from hub.protocol.codes import TABLE, Code
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _COUNTS = {
     "accepted": ("connections_accepted", "Connections whose handshake was completed."),
     "delivered": ("frames_delivered", "Updates handed to a transport, one a subscriber."),
+    "delivered_bytes": (
+        "bytes_delivered",
+        "Bytes handed on by fan-outs: payloads, as they are uncompressed.",
+    ),
+    "conflated": ("updates_conflated", "Updates skipped for a newer state, one a subscriber."),
     "received": ("envelopes_received", "What the broker delivered to feeds."),
     "rejected": ("envelopes_rejected", "What the broker delivered and no publish script wrote."),
     "duplicates": ("envelopes_duplicate", "Envelopes that a feed had applied before."),
@@ -30,8 +39,10 @@ _COUNTS = {
         "feed_resets",
         "Histories that were lost or forked, so that subscribers began anew.",
     ),
+    "reconnects": ("broker_reconnects", "Links for pub/sub that replaced one that was lost."),
     "published": ("publishes", "Publishes over the socket or HTTP that the broker took."),
     "publishes_refused": ("publishes_refused", "Publishes over the socket or HTTP that failed."),
+    "starts": ("worker_starts", "Workers that were started, those that replaced another too."),
 }
 """Attribute of Metrics -> name and help of its counter."""
 
@@ -43,14 +54,20 @@ class Metrics:
 
     accepted: int
     delivered: int
+    delivered_bytes: int
+    conflated: int
     received: int
     rejected: int
     duplicates: int
     readings: int
     silent_losses: int
     resets: int
+    reconnects: int
     published: int
     publishes_refused: int
+    starts: int
+
+    SIZE = len(_COUNTS) + 2 * len(TABLE)
 
     def __init__(self) -> None:
         for name in _COUNTS:
@@ -66,32 +83,57 @@ class Metrics:
         """A connection was not let in."""
         self.refusals[code] += 1
 
+    def numbers(self) -> list[int]:
+        """All counts, `SIZE` of them, in an order that is the same in every worker."""
+        by_code = [counts[code] for counts in (self.closes, self.refusals) for code in TABLE]
+        return [*(getattr(self, name) for name in _COUNTS), *by_code]
+
+    def add(self, numbers: Sequence[float]) -> None:
+        """Add the `numbers` of others."""
+        left = iter(numbers)
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + int(next(left)))
+        for counts in (self.closes, self.refusals):
+            # Without the zeros: a code that never came has no sample.
+            counts.update({code: count for code in TABLE if (count := int(next(left)))})
+
 
 class Gauges(NamedTuple):
-    """What a hub looks like at the moment of a scrape."""
+    """What one worker looks like at a moment."""
 
-    connections: int
-    feeds: int
-    stale_channels: int
-    delivering: bool
-    draining: bool
+    connections: float
+    feeds: float
+    stale_channels: float
+    delivering: float
+    draining: float
+    failed_tasks: float
 
 
 _GAUGES = {
     "connections": "Connections that are open.",
-    "feeds": "Channels that this hub keeps a live copy of.",
+    "feeds": "Channels that the worker keeps a live copy of.",
     "stale_channels": "Live copies whose producer missed its deadline.",
-    "delivering": "1 while what the hub publishes to itself through the broker comes back.",
-    "draining": "1 once the hub is about to end.",
+    "delivering": "1 while what the worker publishes to itself through the broker comes back.",
+    "draining": "1 once the worker is about to end.",
+    "failed_tasks": "Parts of the worker that died; it is not ready from then on.",
 }
+
+
+class Worker(NamedTuple):
+    """One process that serves the hub's port. reported_at: monotonic seconds, when the gauges were
+    so."""
+
+    pid: int
+    reported_at: float
+    gauges: Gauges
 
 
 class _Scrape(Collector):
     """One moment of a hub as Prometheus' samples."""
 
-    def __init__(self, metrics: Metrics, gauges: Gauges) -> None:
+    def __init__(self, metrics: Metrics, workers: Mapping[int, Worker]) -> None:
         self._metrics = metrics
-        self._gauges = gauges
+        self._workers = workers
 
     def collect(self) -> Iterable[Metric]:
         for attribute, (name, text) in _COUNTS.items():
@@ -104,8 +146,11 @@ class _Scrape(Collector):
             "tapecast_connections_refused", "Refused connections, by code.", self._metrics.refusals
         )
         for name, text in _GAUGES.items():
-            value = float(getattr(self._gauges, name))
-            yield GaugeMetricFamily(f"tapecast_{name}", text, value=value)
+            family = GaugeMetricFamily(f"tapecast_{name}", text, labels=["worker"])
+            for number, worker in self._workers.items():
+                family.add_metric([str(number)], getattr(worker.gauges, name))
+            yield family
+        yield from _processes(self._workers)
 
 
 def _by_code(name: str, text: str, counts: Counter[Code]) -> CounterMetricFamily:
@@ -115,10 +160,23 @@ def _by_code(name: str, text: str, counts: Counter[Code]) -> CounterMetricFamily
     return family
 
 
-def expose(metrics: Metrics, gauges: Gauges) -> bytes:
-    """The answer to a scrape, of type `CONTENT_TYPE`: this hub's samples and its process's."""
+def _processes(workers: Mapping[int, Worker]) -> Iterable[Metric]:
+    """What the system knows of each worker. Any of them may look at its siblings' entries in /proc,
+    so nobody spends time on these until they are asked for."""
+    families: dict[str, Metric] = {}
+    for number, worker in workers.items():
+        for metric in ProcessCollector(pid=partial(int, worker.pid), registry=None).collect():
+            family = families.setdefault(
+                metric.name, Metric(metric.name, metric.documentation, metric.type)
+            )
+            for sample in metric.samples:
+                family.add_sample(sample.name, {"worker": str(number)}, sample.value)
+    return families.values()
+
+
+def expose(metrics: Metrics, workers: Mapping[int, Worker]) -> bytes:
+    """The answer to a scrape, of type `CONTENT_TYPE`: the counts, and each worker by its number."""
     # A registry of its own: several hubs in one process must not share one.
     registry = CollectorRegistry()
-    registry.register(_Scrape(metrics, gauges))
-    ProcessCollector(registry=registry)
+    registry.register(_Scrape(metrics, workers))
     return generate_latest(registry)

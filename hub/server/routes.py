@@ -64,9 +64,9 @@ class SecureHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-def routes(hub: Hub) -> list[BaseRoute]:
+def routes(hub: Hub, health: Health) -> list[BaseRoute]:
     """REST, health and the page."""
-    return [Rest(hub).route(), *Health(hub).routes(), *page_routes()]
+    return [Rest(hub).route(), *health.routes(), *page_routes()]
 
 
 def middleware(settings: Settings) -> list[Middleware]:

@@ -16,6 +16,7 @@ import msgspec
 import uvicorn
 
 from hub.server.app import create_app
+from hub.server.board import Board
 from hub.server.gate import gate
 from hub.server.hub import Hub
 from hub.server.settings import Settings
@@ -112,9 +113,14 @@ def with_connection_cap(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, max_connections=most)
 
 
-def serve_worker(settings: Settings, sock: socket.socket, *, announce: bool = True) -> None:
-    """Serve on `sock` until SIGTERM or SIGINT, then drain. announce: print where it listens."""
-    app = create_app(with_connection_cap(settings))
+def serve_worker(
+    settings: Settings, sock: socket.socket, board: Board | None = None, *, announce: bool = True
+) -> None:
+    """Serve on `sock` until SIGTERM or SIGINT, then drain.
+
+    board: where there are other workers, as this one sees it. announce: print where it listens.
+    """
+    app = create_app(with_connection_cap(settings), board=board)
     config = uvicorn.Config(
         app,
         http=gate(settings),

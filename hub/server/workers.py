@@ -16,9 +16,11 @@ import threading
 import time
 from multiprocessing.context import SpawnProcess
 from types import FrameType
+from typing import NamedTuple
 
 import msgspec
 
+from hub.server.board import Board
 from hub.server.settings import Settings
 from hub.server.worker import configure_logging, listen, serve_worker
 
@@ -38,11 +40,20 @@ def supervise(settings: Settings, reserved: socket.socket) -> int:
     return _Supervisor(settings).run()
 
 
+class _Worker(NamedTuple):
+    """A running worker. number: its place on the board, which its replacement takes over."""
+
+    number: int
+    process: SpawnProcess
+    started_at: float
+
+
 class _Supervisor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._context = multiprocessing.get_context("spawn")
-        self._workers: dict[SpawnProcess, float] = {}
+        self._board = Board.shared(settings.workers)
+        self._workers: list[_Worker] = []
         self._early_deaths = 0
         self._ending = False
 
@@ -50,50 +61,56 @@ class _Supervisor:
         before = {sig: signal.signal(sig, self._end) for sig in (signal.SIGTERM, signal.SIGINT)}
         try:
             for number in range(self._settings.workers):
-                self._start(announce=number == 0)
+                self._start(number, announce=number == 0)
             while self._workers:
-                multiprocessing.connection.wait([worker.sentinel for worker in self._workers])
+                sentinels = [worker.process.sentinel for worker in self._workers]
+                multiprocessing.connection.wait(sentinels)
                 self._reap()
         finally:
             for sig, handler in before.items():
                 signal.signal(sig, handler)
         return 1 if self._early_deaths >= MAX_EARLY_DEATHS else 0
 
-    def _start(self, *, announce: bool = False) -> None:
+    def _start(self, number: int, *, announce: bool = False) -> None:
         if self._ending:
             return
         # A daemon is ended by multiprocessing when this process ends in order.
-        args = (self._settings, announce)
-        worker = self._context.Process(target=_work, args=args, daemon=True)
-        worker.start()
-        self._workers[worker] = time.monotonic()
+        args = (self._settings, self._board.of(number), announce)
+        process = self._context.Process(target=_work, args=args, daemon=True)
+        process.start()
+        self._workers.append(_Worker(number, process, time.monotonic()))
         if self._ending:
             # The signal came between the two, and went past this one.
-            worker.terminate()
+            process.terminate()
 
     def _end(self, sig: int, frame: FrameType | None) -> None:
         self._ending = True
         for worker in self._workers:
-            worker.terminate()
+            worker.process.terminate()
 
     def _reap(self) -> None:
-        for worker in [worker for worker in self._workers if not worker.is_alive()]:
-            lived = time.monotonic() - self._workers.pop(worker)
-            if self._ending:
-                continue
-            self._early_deaths = self._early_deaths + 1 if lived < HEALTHY_SECONDS else 0
-            logger.error("worker %s ended with %s after %.1f s", worker.pid, worker.exitcode, lived)
-            if self._early_deaths >= MAX_EARLY_DEATHS:
-                logger.error("workers keep dying; giving up")
-                self._end(signal.SIGTERM, None)
-            else:
-                self._start()
+        for worker in [worker for worker in self._workers if not worker.process.is_alive()]:
+            self._workers.remove(worker)
+            self._board.vacate(worker.number)
+            if not self._ending:
+                self._replace(worker)
+
+    def _replace(self, dead: _Worker) -> None:
+        lived = time.monotonic() - dead.started_at
+        self._early_deaths = self._early_deaths + 1 if lived < HEALTHY_SECONDS else 0
+        pid, status = dead.process.pid, dead.process.exitcode
+        logger.error("worker %s ended with %s after %.1f s", pid, status, lived)
+        if self._early_deaths >= MAX_EARLY_DEATHS:
+            logger.error("workers keep dying; giving up")
+            self._end(signal.SIGTERM, None)
+        else:
+            self._start(dead.number)
 
 
-def _work(settings: Settings, announce: bool) -> None:
+def _work(settings: Settings, board: Board, announce: bool) -> None:
     configure_logging()
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
-    serve_worker(settings, listen(settings), announce=announce)
+    serve_worker(settings, listen(settings), board, announce=announce)
 
 
 def _end_with_supervisor() -> None:

@@ -248,6 +248,28 @@ def test_the_equally_far_behind_share_one_frame() -> None:
     assert (json.loads(first)["skipped"], late.heard[0]["seq"]) == (2, 4)
 
 
+def test_what_was_skipped_and_written_is_counted() -> None:
+    """Each update that a subscription was not sent, since a newer state took its place, and each
+    byte that a fan-out handed to a transport, once."""
+    hall = Hall(Kind.VALUE)
+    paced, slow = hall.admit(interval_ms=100), hall.admit()
+    hall.publish(b"1")
+    size = len(slow.transport.take()[0][1])
+    assert hall.audience.take_counts() == (0, size)
+    slow.outbox.pause(0.0)
+    for data in (b"2", b"3", b"4"):
+        hall.publish(data)
+    assert hall.audience.take_counts() == (0, 0)
+    hall.audience.flush_due(0.0)
+    payload = paced.transport.take()[-1][1]
+    assert json.loads(payload)["skipped"] == 3
+    assert hall.audience.take_counts() == (3, len(payload))
+    slow.outbox.resume(0.0)
+    assert slow.heard[-1]["skipped"] == 2
+    assert hall.audience.take_counts() == (2, 0)
+    assert hall.audience.take_counts() == (0, 0)
+
+
 def test_the_paced_that_are_held_wait_for_the_next_interval() -> None:
     """They hear the newest state when their transport takes it."""
     hall = Hall(Kind.VALUE)

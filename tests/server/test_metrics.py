@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from hub.protocol import codes
-from hub.server.metrics import Gauges, Metrics, expose
+from hub.server.metrics import Gauges, Metrics, Worker, expose
 
-GAUGES = Gauges(connections=3, feeds=2, stale_channels=1, delivering=True, draining=False)
+GAUGES = Gauges(3, 2, 1, delivering=True, draining=False, failed_tasks=0)
+WORKERS = {0: Worker(os.getpid(), 0.0, GAUGES)}
 
 
 def samples(text: bytes) -> Iterator[tuple[str, dict[str, str], float]]:
@@ -30,22 +34,26 @@ def value(text: bytes, name: str, **labels: str) -> float:
     [
         ("accepted", "tapecast_connections_accepted_total"),
         ("delivered", "tapecast_frames_delivered_total"),
+        ("delivered_bytes", "tapecast_bytes_delivered_total"),
+        ("conflated", "tapecast_updates_conflated_total"),
         ("received", "tapecast_envelopes_received_total"),
         ("rejected", "tapecast_envelopes_rejected_total"),
         ("duplicates", "tapecast_envelopes_duplicate_total"),
         ("readings", "tapecast_feed_readings_total"),
         ("silent_losses", "tapecast_feed_silent_losses_total"),
         ("resets", "tapecast_feed_resets_total"),
+        ("reconnects", "tapecast_broker_reconnects_total"),
         ("published", "tapecast_publishes_total"),
         ("publishes_refused", "tapecast_publishes_refused_total"),
+        ("starts", "tapecast_worker_starts_total"),
     ],
 )
 def test_each_count_is_a_counter(attribute: str, name: str) -> None:
     """What is added to an attribute is what the next scrape shows."""
     metrics = Metrics()
-    assert value(expose(metrics, GAUGES), name) == 0
+    assert value(expose(metrics, WORKERS), name) == 0
     setattr(metrics, attribute, 41)
-    assert value(expose(metrics, GAUGES), name) == 41
+    assert value(expose(metrics, WORKERS), name) == 41
 
 
 def test_an_unknown_count_cannot_be_added_to() -> None:
@@ -60,7 +68,7 @@ def test_closes_are_counted_by_code() -> None:
     metrics.closed(codes.TOO_SLOW)
     metrics.closed(codes.TOO_SLOW)
     metrics.closed(codes.RESTART)
-    text = expose(metrics, GAUGES)
+    text = expose(metrics, WORKERS)
     name = "tapecast_connections_closed_total"
     assert value(text, name, code="4508", reason="too_slow") == 2
     assert value(text, name, code="1012", reason="restart") == 1
@@ -70,17 +78,51 @@ def test_refusals_are_counted_apart_from_closes() -> None:
     """A connection that was never let in is no closed connection."""
     metrics = Metrics()
     metrics.refused(codes.UNAUTHORIZED)
-    text = expose(metrics, GAUGES)
+    text = expose(metrics, WORKERS)
     name = "tapecast_connections_refused_total"
     assert value(text, name, code="4401", reason="unauthorized") == 1
     assert not [s for s in samples(text) if s[0] == "tapecast_connections_closed_total"]
 
 
 def test_gauges_show_the_moment() -> None:
-    """Gauges are what the hub looked like at the scrape; yes is 1."""
-    text = expose(Metrics(), GAUGES)
-    assert value(text, "tapecast_connections") == 3
-    assert value(text, "tapecast_feeds") == 2
-    assert value(text, "tapecast_stale_channels") == 1
-    assert value(text, "tapecast_delivering") == 1
-    assert value(text, "tapecast_draining") == 0
+    """Gauges are what each worker looked like at the scrape; yes is 1."""
+    text = expose(Metrics(), {**WORKERS, 3: Worker(os.getpid(), 0.0, GAUGES._replace(feeds=9))})
+    assert value(text, "tapecast_connections", worker="0") == 3
+    assert value(text, "tapecast_feeds", worker="0") == 2
+    assert value(text, "tapecast_feeds", worker="3") == 9
+    assert value(text, "tapecast_stale_channels", worker="0") == 1
+    assert value(text, "tapecast_delivering", worker="0") == 1
+    assert value(text, "tapecast_draining", worker="0") == 0
+    assert value(text, "tapecast_failed_tasks", worker="0") == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_each_workers_process_is_shown() -> None:
+    """CPU time and memory are a worker's own; of one that has just gone there are none."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        workers = {**WORKERS, 1: Worker(other.pid, 0.0, GAUGES)}
+        text = expose(Metrics(), workers)
+        mine, others = (
+            value(text, "process_resident_memory_bytes", worker=number) for number in "01"
+        )
+        assert 0 < others != mine > 0
+        assert value(text, "process_cpu_seconds_total", worker="0") > 0
+        assert value(text, "process_open_fds", worker="1") > 0
+    names = {(name, labels["worker"]) for name, labels, _ in samples(expose(Metrics(), workers))
+             if name.startswith("process_")}  # fmt: skip
+    assert {number for _, number in names} == {"0"}
+
+
+def test_counts_are_added_to_those_of_others() -> None:
+    """Every count travels as numbers, and comes out as it was."""
+    metrics, total = Metrics(), Metrics()
+    metrics.accepted = 2
+    metrics.starts = 1
+    metrics.closed(codes.TOO_SLOW)
+    metrics.refused(codes.FORBIDDEN)
+    assert len(metrics.numbers()) == Metrics.SIZE
+    for _ in range(2):
+        total.add(metrics.numbers())
+    assert (total.accepted, total.starts, total.delivered) == (4, 2, 0)
+    assert total.closes == {codes.TOO_SLOW: 2}
+    assert total.refusals == {codes.FORBIDDEN: 2}

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 from websockets.exceptions import ConnectionClosedError
 
 from hub.server.run import run
 from hub.server.settings import Settings
 from hub.server.worker import listen, url_of, with_connection_cap
+from tests.server.test_metrics import samples, value
 from tests.support.livehub import SECRET, token
-from tests.support.processes import wait_until
+from tests.support.processes import DEADLINE_SECONDS, is_alive, wait_until
 from tests.support.socket_client import SocketClient, opened, welcomed
 from tests.support.valkey import Valkey
 
@@ -138,9 +141,6 @@ async def test_workers_share_the_port(
     hub = HubProcess(tmp_path, valkey, workers="2")
     processes.append(hub)
 
-    async def both_listen() -> None:
-        await asyncio.to_thread(wait_until, lambda: hub.listeners() == 2, "two workers listen")
-
     async def come(stack: AsyncExitStack) -> list[SocketClient]:
         return [await stack.enter_async_context(welcomed(hub.url, token())) for _ in range(30)]
 
@@ -148,7 +148,7 @@ async def test_workers_share_the_port(
         ended = await asyncio.gather(*(client.closed() for client in clients))
         return [code for code, _ in ended]
 
-    await both_listen()
+    await _listening(hub)
     first = hub.workers()
     assert len(first) == 2
     async with AsyncExitStack() as stack:
@@ -156,7 +156,7 @@ async def test_workers_share_the_port(
         killed = min(first)
         os.kill(killed, signal.SIGKILL)
         await asyncio.to_thread(wait_until, lambda: len(hub.workers() - first) == 1, "a new worker")
-        await both_listen()
+        await _listening(hub)
         # The killed one's clients have lost their connection, the others' answer.
         stayed = [client for client in clients if await _answers(client)]
         assert 0 < len(stayed) < len(clients)
@@ -166,6 +166,105 @@ async def test_workers_share_the_port(
         assert await ended == 0
     assert f"worker {killed} ended with -9" in hub.log
     assert "Traceback" not in hub.log
+
+
+async def _listening(hub: HubProcess, workers: int = 2) -> None:
+    """Return once all workers listen."""
+    what = f"{workers} workers listen"
+    await asyncio.to_thread(wait_until, lambda: hub.listeners() == workers, what)
+
+
+async def _gauges(hub: HubProcess, name: str) -> dict[str, float]:
+    """A gauge by worker."""
+    async with httpx.AsyncClient(base_url=hub.url) as http:
+        text = (await http.get("/metrics")).content
+    return {labels["worker"]: value for known, labels, value in samples(text) if known == name}
+
+
+async def _count(hub: HubProcess, name: str) -> float:
+    """A count, from whichever worker the kernel chose."""
+    async with httpx.AsyncClient(base_url=hub.url) as http:
+        return value((await http.get("/metrics")).content, name)
+
+
+async def _eventually(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not await condition():
+            # Each look is a request, and gives the hub time.
+            pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux spreads connections over sockets")
+async def test_connections_are_spread_evenly(
+    processes: list[HubProcess], tmp_path: Path, valkey: Valkey
+) -> None:
+    """Each of two workers takes a fair share of 400 connections, and any worker shows all shares.
+
+    The kernel draws the worker by a hash of the addresses. Drawn fairly, fewer than 140 of 400 are
+    six standard deviations away.
+    """
+    hub = HubProcess(tmp_path, valkey, workers="2")
+    processes.append(hub)
+    await _listening(hub)
+    async with AsyncExitStack() as stack:
+        for _ in range(400):
+            await stack.enter_async_context(opened(hub.url, token()))
+
+        async def all_are_shown() -> bool:
+            return sum((await _gauges(hub, "tapecast_connections")).values()) == 400
+
+        await _eventually(all_are_shown, "400 connections")
+        shares = await _gauges(hub, "tapecast_connections")
+        assert set(shares) == {"0", "1"}
+        assert min(shares.values()) >= 140
+        assert await _count(hub, "tapecast_connections_accepted_total") == 400
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are found in /proc")
+async def test_counts_outlive_a_worker(
+    processes: list[HubProcess], tmp_path: Path, valkey: Valkey
+) -> None:
+    """Whoever answers a scrape, and whoever was killed before it, a count never falls."""
+    hub = HubProcess(tmp_path, valkey, workers="2")
+    processes.append(hub)
+    await _listening(hub)
+    async with AsyncExitStack() as stack:
+        for _ in range(30):
+            await stack.enter_async_context(opened(hub.url, token()))
+
+        async def all_are_counted() -> bool:
+            return await _count(hub, "tapecast_connections_accepted_total") == 30
+
+        await _eventually(all_are_counted, "30 connections")
+        assert await _count(hub, "tapecast_worker_starts_total") == 2
+        for killed in hub.workers():
+            before = hub.workers()
+            os.kill(killed, signal.SIGKILL)
+            while not hub.workers() - before or hub.listeners() < 2:
+                # The killed one's connection may be this one.
+                with contextlib.suppress(httpx.TransportError):
+                    assert await _count(hub, "tapecast_connections_accepted_total") == 30
+        assert await _count(hub, "tapecast_connections_accepted_total") == 30
+        assert await _count(hub, "tapecast_worker_starts_total") == 4
+        assert set((await _gauges(hub, "tapecast_connections")).values()) == {0}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are found in /proc")
+async def test_workers_do_not_outlive_their_supervisor(
+    processes: list[HubProcess], tmp_path: Path, valkey: Valkey
+) -> None:
+    """Where the supervisor is killed its workers drain and end, so that the port is free again."""
+    hub = HubProcess(tmp_path, valkey, workers="2")
+    processes.append(hub)
+    await _listening(hub)
+    workers = hub.workers()
+    async with welcomed(hub.url, token()) as client:
+        hub.process.kill()
+        assert (await client.closed())[0] == 1012
+    await asyncio.to_thread(
+        wait_until, lambda: not any(map(is_alive, workers)), "the end of the workers"
+    )
+    assert hub.listeners() == 0
 
 
 async def _answers(client: SocketClient) -> bool:
