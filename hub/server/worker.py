@@ -25,6 +25,8 @@ from hub.server.websocket import WebSocketProtocol
 SEND_BUFFER_BYTES = 256 * 1024
 BACKLOG = 4096
 LOOK_SECONDS = 0.1
+ACCEPT_TURNS = 5
+"""Turns of the event loop in which it accepts whoever waited, and reads what they sent."""
 GC_THRESHOLDS = (10_000, 20, 50)
 """Allocations before a collection of the youngest, and collections before one of the next older."""
 
@@ -45,6 +47,10 @@ class HubServer(uvicorn.Server):
             click.echo(self._announcement)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Whom the kernel let in already would be cut off with the listening socket: let them come
+        # and hear that the hub restarts.
+        for _ in range(ACCEPT_TURNS):
+            await asyncio.sleep(0)
         for server in self.servers:
             server.close()
         drain = asyncio.create_task(self._hub.drain(), name="drain")

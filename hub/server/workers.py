@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 HEALTHY_SECONDS = 5.0
 MAX_EARLY_DEATHS = 5
+LAST_SECONDS = 3.0
+"""What a worker may take beyond its drain, and beyond what uvicorn gives to requests after it."""
 
 
 def supervise(settings: Settings, reserved: socket.socket) -> int:
@@ -35,6 +37,7 @@ def supervise(settings: Settings, reserved: socket.socket) -> int:
 
     `reserved` is bound to the port and does not listen: it keeps the port while workers change.
     A worker that dies is replaced; when workers keep dying young, the rest is ended and 1 returned.
+    A worker that does not end when it is asked to is killed.
     """
     settings = msgspec.structs.replace(settings, port=reserved.getsockname()[1])
     return _Supervisor(settings).run()
@@ -84,9 +87,20 @@ class _Supervisor:
             process.terminate()
 
     def _end(self, sig: int, frame: FrameType | None) -> None:
-        self._ending = True
+        if not self._ending:
+            self._ending = True
+            # A thread, as a signal ends no wait for the workers.
+            seconds = 2 * self._settings.drain_seconds + LAST_SECONDS
+            timer = threading.Timer(seconds, self._kill)
+            timer.daemon = True
+            timer.start()
         for worker in self._workers:
             worker.process.terminate()
+
+    def _kill(self) -> None:
+        for worker in list(self._workers):
+            logger.error("worker %s did not end; killing it", worker.process.pid)
+            worker.process.kill()
 
     def _reap(self) -> None:
         for worker in [worker for worker in self._workers if not worker.process.is_alive()]:

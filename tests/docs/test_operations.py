@@ -19,10 +19,11 @@ from hub.core.limits import Limits
 from hub.protocol import scripts
 from hub.protocol.channels import check_channel
 from hub.protocol.streams import KNOWN, Kind, Stream
+from hub.server.health import SILENT_SECONDS
 from hub.server.metrics import Metrics, expose
 from hub.server.settings import OTHER_NAMES, Settings, variable
 from hub.server.worker import SEND_BUFFER_BYTES
-from hub.server.workers import MAX_EARLY_DEATHS
+from hub.server.workers import LAST_SECONDS, MAX_EARLY_DEATHS
 from producers.events import Action, Decision, Side, TradingPosition
 from producers.publisher import Publisher
 from tests.docs.pages import ROOT, blocks, page, table
@@ -97,6 +98,8 @@ def test_figures_in_passing_are_the_code() -> None:
         f"{RING_ENTRIES:,} or {RING_BYTES // 2**20} MiB of them",
         f"its last {scripts.ANSWERS_KEPT:,} answers",
         f"after {MAX_EARLY_DEATHS} young deaths",
+        f"has not reported for {SILENT_SECONDS:.0f} s",
+        f"not ended {LAST_SECONDS:.0f} s after twice `drain_seconds`",
     ):
         assert phrase in TEXT, phrase
 

@@ -18,11 +18,12 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosedError
 
+from hub.broker.memory import MemoryBroker
 from hub.server.run import run
 from hub.server.settings import Settings
-from hub.server.worker import listen, url_of, with_connection_cap
+from hub.server.worker import HubServer, listen, url_of, with_connection_cap
 from tests.server.test_metrics import samples, value
-from tests.support.livehub import SECRET, token
+from tests.support.livehub import SECRET, LiveHub, token
 from tests.support.processes import DEADLINE_SECONDS, is_alive, wait_until
 from tests.support.socket_client import SocketClient, opened, welcomed
 from tests.support.valkey import Valkey
@@ -34,6 +35,11 @@ from hub.server.settings import load
 if __name__ == "__main__":
     sys.exit(run(load(os.environ)))
 """
+
+UPGRADE = (
+    b"GET /ws HTTP/1.1\r\nHost: hub\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 
 
 class HubProcess:
@@ -265,6 +271,44 @@ async def test_workers_do_not_outlive_their_supervisor(
         wait_until, lambda: not any(map(is_alive, workers)), "the end of the workers"
     )
     assert hub.listeners() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are found in /proc")
+async def test_a_worker_that_hangs_is_killed_in_the_end(
+    processes: list[HubProcess], tmp_path: Path, valkey: Valkey
+) -> None:
+    """A drain ends within its time, though a worker does nothing any more."""
+    hub = HubProcess(tmp_path, valkey, workers="2", drain_seconds="0.2", drain_spread_seconds="0")
+    processes.append(hub)
+    await _listening(hub)
+    hanging = min(hub.workers())
+    os.kill(hanging, signal.SIGSTOP)
+    assert await hub.end() == 0
+    assert f"worker {hanging} did not end; killing it" in hub.log
+    assert not is_alive(hanging)
+
+
+@pytest.mark.every_loop
+async def test_whom_the_kernel_let_in_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has connected when the drain begins, and was not accepted yet, is told that the hub
+    restarts. They used to be reset with the listening socket."""
+    waiting = socket.socket()
+    shutdown = HubServer.shutdown
+
+    async def shut_down(server: HubServer, sockets: list[socket.socket] | None = None) -> None:
+        waiting.connect(address)
+        waiting.sendall(UPGRADE)
+        await shutdown(server, sockets)
+
+    monkeypatch.setattr(HubServer, "shutdown", shut_down)
+    with waiting:
+        async with LiveHub(MemoryBroker()) as live:
+            host, _, port = live.url.rpartition("/")[2].partition(":")
+            address = host, int(port)
+        with waiting.makefile("rb") as answers:
+            answer = answers.read()
+    assert answer.startswith(b"HTTP/1.1 101 ")
+    assert b"the hub restarts" in answer
 
 
 async def _answers(client: SocketClient) -> bool:
