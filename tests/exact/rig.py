@@ -61,18 +61,34 @@ class HubProcess:
         """Kill with SIGKILL: no drain, no close frame."""
         self._process.send_signal(signal.SIGKILL)
 
+    def workers(self) -> list[int]:
+        """The processes that serve its port, where `--workers` made several."""
+        pid = self._process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [
+            int(child)
+            for child in children
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+        ]
+
 
 Fault = Callable[["Rig"], Awaitable[None]]
 
 
 class Rig:
-    """A Valkey, hubs on it, and what a fault does to them."""
+    """A Valkey, hubs on it, and what a fault does to them.
 
-    def __init__(self, valkey: Valkey, hubs: list[HubProcess], size: Size, folder: Path) -> None:
+    proxy: the URL that clients use instead of the hubs' own.
+    """
+
+    def __init__(
+        self, valkey: Valkey, hubs: list[HubProcess], size: Size, folder: Path, *, proxy: str = ""
+    ) -> None:
         self.valkey = valkey
         self.hubs = hubs
         self.size = size
         self._folder = folder
+        self._urls = [proxy] if proxy else [hub.url for hub in hubs]
 
     @property
     def token(self) -> str:
@@ -81,7 +97,7 @@ class Rig:
 
     @property
     def socket_urls(self) -> list[str]:
-        return [hub.url.replace("http", "ws", 1) + "/ws" for hub in self.hubs]
+        return [url.replace("http", "ws", 1) + "/ws" for url in self._urls]
 
     async def publish_through(self, fault: Fault) -> Ledger:
         """Let the producers write for as long as the size says, with a fault meanwhile."""
@@ -119,23 +135,25 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(valkey: Valkey, size: Size, folder: Path, *, hubs: int = 1) -> AsyncIterator[Rig]:
+async def rig(
+    valkey: Valkey, size: Size, folder: Path, *, hubs: int = 1, workers: int = 1
+) -> AsyncIterator[Rig]:
     """A rig with that many hubs, each ended when it ends."""
     async with AsyncExitStack() as stack:
+        logs = [folder / f"hub-{number}.log" for number in range(hubs)]
         started = [
-            await stack.enter_async_context(_hub_process(valkey, folder / f"hub-{number}.log"))
-            for number in range(hubs)
+            await stack.enter_async_context(_hub_process(valkey, log, workers)) for log in logs
         ]
         yield Rig(valkey, started, size, folder)
 
 
 @asynccontextmanager
-async def _hub_process(valkey: Valkey, log: Path) -> AsyncIterator[HubProcess]:
+async def _hub_process(valkey: Valkey, log: Path, workers: int) -> AsyncIterator[HubProcess]:
     environ = {name: text for name, text in os.environ.items() if not name.startswith("TAPECAST_")}
     environ |= {"TAPECAST_JWT_SECRET": SECRET, "TAPECAST_REDIS_URL": valkey.url}
     with log.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "hub.cli", "serve", "--port", "0"),
+            *(sys.executable, "-m", "hub.cli", "serve", "--port", "0", "--workers", str(workers)),
             cwd=ROOT,
             env=environ,
             stdin=asyncio.subprocess.DEVNULL,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +65,12 @@ async def kill_hub(rig: Rig) -> None:
     rig.hubs[0].kill()
 
 
+async def kill_worker(rig: Rig) -> None:
+    """One of the hub's workers is killed in the middle, and replaced."""
+    await asyncio.sleep(rig.size.seconds / 2)
+    os.kill(rig.hubs[0].workers()[0], signal.SIGKILL)
+
+
 def cells(outcome: Outcome) -> dict[str, str | int]:
     """What the summary says of it."""
     report = outcome.report
@@ -117,4 +126,22 @@ async def test_clients_of_a_killed_hub_go_on_exactly_at_another(
     # They hear it from their links, and no client of the other hub is closed.
     assert set(report.closes) == {LOST}
     assert report.closes[LOST] <= size.clients
+    assert size.clients < report.recovered <= report.resumes
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are found in /proc")
+async def test_clients_of_a_killed_worker_go_on_exactly_at_the_others(
+    size: Size, durable_valkey: Valkey, tmp_path: Path, tell: Callable[..., None]
+) -> None:
+    """They come back to the same address, to another worker or to the one that replaces theirs."""
+    async with rig(durable_valkey, size, tmp_path, workers=2) as running:
+        before = set(running.hubs[0].workers())
+        outcome = await running.run(kill_worker)
+        after = set(running.hubs[0].workers())
+    report = outcome.report
+    tell(scenario="one of two workers killed", **cells(outcome))
+    assert (len(before), len(after), len(before & after)) == (2, 2, 1)
+    assert report.breach_count == 0, "\n".join(report.breaches)
+    assert set(report.closes) <= {LOST}
+    assert report.closes.get(LOST, 0) <= size.clients
     assert size.clients < report.recovered <= report.resumes
