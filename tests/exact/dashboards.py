@@ -253,7 +253,7 @@ class Dashboard:
                 asked.breach(f"answered for {reply.channel}")
             self._report.recovered += reply.recovered
             asked.answer(reply.recovered)
-        elif text.type != "welcome":
+        elif text.type not in ("welcome", "notice"):
             self.breach(f"unexpected: {payload.decode()[:200]}")
 
     def _denied(self, text: Text) -> None:
