@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import itertools
 import logging
 import secrets
@@ -31,14 +30,13 @@ from hub.core.session import (
 from hub.core.wheel import Wheel
 from hub.protocol import codes, frames
 from hub.protocol.codes import Code
-from hub.protocol.errors import ProtocolError
-from hub.protocol.publication import Receipt
 from hub.server.auth import Authenticator, AuthError
 from hub.server.connection import Connection
 from hub.server.feeds import Feeds
 from hub.server.identity import origin_allowed
-from hub.server.ingest import Ingest, PublishRequest
+from hub.server.ingest import Ingest
 from hub.server.metrics import Metrics
+from hub.server.offers import offer
 from hub.server.settings import Settings
 from hub.server.tasks import Tasks
 from hub.server.turnstile import Turnstile
@@ -243,7 +241,7 @@ class Hub:
             case Follow():
                 self.feeds.follow(connection.session, effect)
             case Offer():
-                self._offer(connection.session, effect)
+                offer(self.ingest, connection.session, effect, self.clock)
 
     def _close(self, connection: Connection, code: Code, reason: str) -> None:
         self.metrics.closed(code)
@@ -288,41 +286,6 @@ class Hub:
         if grant.expires_at is not None:
             ends_at = now + grant.expires_at - self.wall_clock()
         return session.authorize(grant, ends_at, now, id)
-
-    def _offer(self, session: Session, effect: Offer) -> None:
-        params = effect.params
-        assert session.grant is not None, "the session has checked it"
-        producer, n = params.producer, params.n
-        if producer is None or n is None:
-            producer, n = secrets.token_hex(8), 0
-        request = PublishRequest(
-            params.channel,
-            params.event,
-            bytes(params.data),
-            producer_id(session.grant.subject, producer),
-            n,
-            params.key,
-        )
-
-        def answer(done: asyncio.Future[Receipt]) -> None:
-            if done.cancelled():
-                return
-            match done.exception():
-                case None:
-                    receipt = done.result()
-                    session.published(
-                        effect.id,
-                        params.channel,
-                        receipt.position,
-                        self.clock(),
-                        unchanged=receipt.unchanged,
-                    )
-                case ProtocolError() as refused:
-                    session.fail_publish(effect.id, refused.code, refused.message, self.clock())
-                case error:
-                    session.fail_publish(effect.id, codes.UNAVAILABLE, str(error), self.clock())
-
-        self.ingest.submit(request).add_done_callback(answer)
 
     # Time
 
@@ -399,8 +362,3 @@ class Hub:
 
     def _now_us(self) -> int:
         return round(self.wall_clock() * 1_000_000)
-
-
-def producer_id(subject: str, producer: str) -> str:
-    """A publish id of `subject`'s own: nobody else can be answered, or silenced, by it."""
-    return hashlib.sha256(f"{subject}\0{producer}".encode()).hexdigest()[:24]

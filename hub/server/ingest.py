@@ -7,6 +7,9 @@ which it came, so that a hundred publishers cost the broker one round trip.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import itertools
+import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -39,6 +42,11 @@ class PublishRequest(msgspec.Struct, frozen=True):
     key: str = ""
 
 
+def producer_id(subject: str, producer: str) -> str:
+    """A publish id of `subject`'s own: nobody else can be answered, or silenced, by it."""
+    return hashlib.sha256(f"{subject}\0{producer}".encode()).hexdigest()[:24]
+
+
 _Waiting: TypeAlias = tuple[PublishRequest, asyncio.Future[Receipt]]
 
 _ENDED = "this hub publishes no more"
@@ -54,6 +62,13 @@ class Ingest:
         self._kinds: OrderedDict[str, Kind] = OrderedDict()
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(MAX_WAITING)
         self._ended = False
+        self._name = secrets.token_hex(12)
+        self._count = itertools.count(1)
+
+    def next_id(self) -> tuple[str, int]:
+        """A producer and number for a publish that came without: nobody can send it again, and the
+        broker remembers one producer for all of them."""
+        return self._name, next(self._count)
 
     def submit(self, request: PublishRequest) -> asyncio.Future[Receipt]:
         """Publish as soon as the broker can take it.

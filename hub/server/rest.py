@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 from collections.abc import Sequence
 from http import HTTPStatus
 
@@ -33,9 +32,9 @@ from hub.protocol.publication import Receipt
 from hub.protocol.streams import Kind, stream_options
 from hub.server.answers import HANDLERS, JsonAnswer, describe
 from hub.server.auth import AuthError
-from hub.server.hub import NOT_RUNNING, Hub, producer_id
+from hub.server.hub import NOT_RUNNING, Hub
 from hub.server.identity import origin_allowed, shown_token
-from hub.server.ingest import PublishRequest
+from hub.server.ingest import PublishRequest, producer_id
 from hub.server.listing import Listing, feed_of
 from hub.server.posted import read_posted
 
@@ -143,15 +142,16 @@ class Rest:
         if not grant.may_publish(channel):
             message = f"the token does not allow publishing to {channel}"
             raise ProtocolError(message, code=codes.FORBIDDEN)
-        producer = _producer(grant, request.headers.get("Idempotency-Key"))
+        ingest, key = self._hub.ingest, request.headers.get("Idempotency-Key")
+        producer = None if key is None else _producer(grant, key)
         posted = read_posted(await self._body(request))
         # Submitted together, so that nobody else's publishes come in between.
-        waiting = [
-            self._hub.ingest.submit(
-                PublishRequest(channel, entry.event, bytes(entry.data), producer, n, entry.key)
-            )
-            for n, entry in enumerate(posted.entries)
-        ]
+        waiting = []
+        for number, entry in enumerate(posted.entries):
+            id = ingest.next_id() if producer is None else (producer, number)
+            data = bytes(entry.data)
+            wanted = PublishRequest(channel, entry.event, data, *id, entry.key)
+            waiting.append(ingest.submit(wanted))
         results: list[Receipt | ProtocolError | BrokerUnavailableError] = []
         for answer in waiting:
             try:
@@ -277,10 +277,8 @@ def _is_unbroken(entries: Sequence[Envelope], since: Position | int | None) -> b
 # Publishing
 
 
-def _producer(grant: Grant, idempotency_key: str | None) -> str:
-    """The producer that a request's publishes are numbered under."""
-    if idempotency_key is None:
-        return secrets.token_hex(12)
+def _producer(grant: Grant, idempotency_key: str) -> str:
+    """The producer that a request's publishes are numbered under, so that it can be sent again."""
     if not 1 <= len(idempotency_key) <= MAX_IDEMPOTENCY_KEY:
         raise ProtocolError(
             f"Idempotency-Key: expected 1 to {MAX_IDEMPOTENCY_KEY} characters, "

@@ -10,7 +10,7 @@ import pytest
 from hub.broker.memory import MemoryBroker
 from hub.protocol import codes
 from hub.server.auth import Authenticator
-from hub.server.hub import Hub, producer_id
+from hub.server.hub import Hub
 from hub.server.settings import Settings
 from tests.server.conftest import MakeHub
 from tests.support.brokers import eventually
@@ -75,8 +75,12 @@ async def test_a_drain_with_nobody_left_ends_early() -> None:
     assert hub.draining
 
 
-def test_publish_ids_are_a_subjects_own() -> None:
-    """Two subjects never share one, however they spell their names."""
-    names = [("a", "b"), ("b", "a"), ("ab", ""), ("", "ab"), ("a", "bb"), ("a\0b", "c")]
-    ids = {producer_id(subject, producer) for subject, producer in names}
-    assert len(ids) == len(names)
+async def test_frames_that_come_with_the_request_are_refused(live: LiveHub) -> None:
+    """A client must wait for the answer (RFC 6455 section 4.1); its frames were dropped once, and
+    it waited for ever."""
+    address = urlsplit(live.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    async with asyncio.timeout(20):
+        writer.write(UPGRADE + client_frame(TEXT, b'{"id":1,"method":"ping"}'))
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+    writer.close()

@@ -11,7 +11,7 @@ from hub.protocol.errors import ProtocolError
 from hub.protocol.publication import Receipt
 from hub.protocol.streams import KNOWN, Kind
 from hub.server import ingest as ingest_module
-from hub.server.ingest import BATCH, MAX_WAITING, Ingest, PublishRequest
+from hub.server.ingest import BATCH, MAX_WAITING, Ingest, PublishRequest, producer_id
 from hub.server.metrics import Metrics
 from tests.support.brokers import eventually, store
 from tests.support.held_broker import HeldBroker
@@ -179,3 +179,20 @@ async def test_who_gave_up_waiting_is_left_alone(ingest: Ingest, broker: HeldBro
     broker.storing.set()
     assert (await stays).position.seq == 2
     assert ingest._metrics.published == 1
+
+
+def test_publish_ids_are_a_subjects_own() -> None:
+    """Two subjects never share one, however they spell their names."""
+    names = [("a", "b"), ("b", "a"), ("ab", ""), ("", "ab"), ("a", "bb"), ("a\0b", "c")]
+    ids = {producer_id(subject, producer) for subject, producer in names}
+    assert len(ids) == len(names)
+
+
+def test_publishes_without_an_id_are_one_producers() -> None:
+    """Counted, so that the broker remembers one producer for all of them, and another hub's are
+    never taken for them."""
+    ingest, other = (Ingest(HeldBroker(), KNOWN, Metrics()) for _ in range(2))
+    producers, numbers = zip(*(ingest.next_id() for _ in range(3)), strict=True)
+    assert len(set(producers)) == 1
+    assert numbers == (1, 2, 3)
+    assert other.next_id()[0] != producers[0]
