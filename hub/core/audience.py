@@ -223,7 +223,8 @@ class Audience:
     @property
     def has_due(self) -> bool:
         """Whether somebody who is paced waits for an update."""
-        return any(pace.due_at is not None for pace in self._paces.values())
+        # Most audiences have none: nothing is made for them.
+        return bool(self._paces) and any(p.due_at is not None for p in self._paces.values())
 
     def flush_due(self, now: float) -> None:
         """Send each pace that is due its conflated update."""

@@ -14,18 +14,14 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import TypeAlias
 
 from hub.core.audience import Audience
 from hub.core.frame import JOINED_BYTES, Frame, joinable
 from hub.protocol.envelope import Envelope
 
-
-class _Pending(NamedTuple):
-    """Updates of one audience: those after its seq, without a hole."""
-
-    audience: Audience
-    frames: list[Frame]
+_Pending: TypeAlias = tuple[Audience, list[Frame]]
+"""Updates of one audience: those after its seq, without a hole."""
 
 
 class Fanout:
@@ -53,21 +49,23 @@ class Fanout:
         """
         if not self._pending:
             return 0, []
-        pending = [_Pending(*item) for item in self._pending.items()]
+        pending = list(self._pending.items())
         self._pending = {}
         handed = 0
-        for group in _heard_by_the_same(pending):
-            if sum(len(frame) for of in group for frame in of.frames) <= JOINED_BYTES:
+        for group in _heard_by_the_same(pending) if len(pending) > 1 else [pending]:
+            together = [frame for _, frames in group for frame in frames]
+            if len(together) == 1 or sum(map(len, together)) <= JOINED_BYTES:
                 for audience, frames in group:
                     audience.advance(frames, now)
-                together = [frame for of in group for frame in of.frames]
-                handed += group[0].audience.write(together)
+                handed += group[0][0].write(together)
             else:
                 for audience, frames in group:
                     for run in joinable(frames):
                         handed += audience.deliver(run, now)
         served = [audience for audience, _ in pending]
-        self._paced.update((audience, None) for audience in served if audience.has_due)
+        for audience in served:
+            if audience.has_due:
+                self._paced[audience] = None
         return handed, served
 
     def flush_due(self, now: float) -> None:
@@ -81,9 +79,10 @@ class Fanout:
 def _heard_by_the_same(pending: list[_Pending]) -> Iterator[list[_Pending]]:
     groups: dict[int, list[list[_Pending]]] = {}
     for of in pending:
-        alike = groups.setdefault(of.audience.mark, [])
+        audience, _ = of
+        alike = groups.setdefault(audience.mark, [])
         for group in alike:
-            if group[0].audience.is_heard_by_the_same(of.audience):
+            if group[0][0].is_heard_by_the_same(audience):
                 group.append(of)
                 break
         else:
