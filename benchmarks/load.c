@@ -13,8 +13,8 @@
  *   CONNECTING --writable--> HANDSHAKING --101--> SUBSCRIBING --reply, snapshot--> READY
  *
  * and CLOSED after a failure, from any stage; it is counted and never tried again.
- * A report is one line of JSON on standard output. Frames are matched as the hub writes them,
- * without white space between JSON tokens.
+ * A report is one line of JSON on standard output. What the server says is read in one of the
+ * dialects of dialects.h.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -34,6 +34,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "dialects.h"
+#include "histogram.h"
+
 enum {
     BUFFER_BYTES = 1 << 20,  /* a frame is read whole, so none may be larger */
     HEADER_BYTES = 16384,    /* the answer to a handshake, and the longest request */
@@ -44,6 +47,10 @@ enum {
 /* The sample key of RFC 6455, section 1.3, with its accept value: no SHA-1 is needed here. */
 #define HANDSHAKE_KEY "dGhlIHNhbXBsZSBub25jZQ=="
 #define HANDSHAKE_ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+#define DEFLATE_OFFER                                                                               \
+    "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; "                   \
+    "client_no_context_takeover\r\n"
 
 static const double SATURATED = 0.9; /* share of a core above which this process is suspected */
 
@@ -69,11 +76,10 @@ struct connection {
     bool replied, has_snapshot;
 };
 
-/* Values in buckets of 1/32 of their power of two: percentiles within 3 per cent. */
-enum { EXACT = 64, SUB_BUCKETS = 32, OCTAVES = 40 };
-struct histogram {
-    uint64_t count, max;
-    uint64_t buckets[EXACT + SUB_BUCKETS * OCTAVES];
+/* A masked text frame, ready to be sent. */
+struct client_frame {
+    char bytes[512];
+    size_t length;
 };
 
 /* What is counted between two reports. */
@@ -86,13 +92,16 @@ struct window {
 
 static struct {
     const char *host, *path, *channel, *token_file;
-    int port, connections, concurrency, source_addresses;
+    const struct dialect *dialect;
+    int port, connections, concurrency, channels, source_addresses;
     double timeout_seconds, hold_seconds;
-    bool hold, latency;
+    bool hold, latency, deflate;
 } options = {
     .host = "127.0.0.1",
     .path = "/ws",
     .channel = "portfolio",
+    .dialect = &dialects[0],
+    .channels = 1,
     .connections = 1000,
     .concurrency = 256,
     .source_addresses = 1,
@@ -104,8 +113,7 @@ static struct {
     struct sockaddr_in server;
     char **tokens;
     size_t token_count;
-    char subscribe[512]; /* the masked frame that every connection sends */
-    size_t subscribe_bytes;
+    struct client_frame *subscribes; /* one a channel, NULL where the dialect has none */
     int epoll, opened, ready, in_flight;
     char first_failure[DETAIL_BYTES];
     struct window window;
@@ -136,44 +144,6 @@ static uint64_t now_us(void) { return clock_us(CLOCK_MONOTONIC); }
 static double seconds_of(struct timeval time)
 {
     return (double)time.tv_sec + (double)time.tv_usec / 1e6;
-}
-
-static bool starts_with(const char *text, size_t length, const char *prefix)
-{
-    size_t prefix_length = strlen(prefix);
-    return length >= prefix_length && memcmp(text, prefix, prefix_length) == 0;
-}
-
-static void histogram_add(struct histogram *histogram, uint64_t value)
-{
-    size_t index = value;
-    if (value >= EXACT) {
-        int octave = 63 - __builtin_clzll(value); /* at least 6 */
-        if (octave >= OCTAVES)
-            octave = OCTAVES - 1;
-        index = EXACT + (size_t)(octave - 6) * SUB_BUCKETS
-                + ((value >> (octave - 5)) & (SUB_BUCKETS - 1));
-    }
-    histogram->buckets[index]++;
-    histogram->count++;
-    if (value > histogram->max)
-        histogram->max = value;
-}
-
-/* The lower edge of the bucket that holds the given share of all values. */
-static uint64_t histogram_at(const struct histogram *histogram, double share)
-{
-    uint64_t wanted = (uint64_t)(share * (double)histogram->count), seen = 0;
-    for (size_t index = 0; index < sizeof histogram->buckets / sizeof *histogram->buckets; index++) {
-        seen += histogram->buckets[index];
-        if (seen > wanted) {
-            if (index < EXACT)
-                return index;
-            size_t octave = (index - EXACT) / SUB_BUCKETS + 6, sub = (index - EXACT) % SUB_BUCKETS;
-            return (uint64_t)(SUB_BUCKETS + sub) << (octave - 5);
-        }
-    }
-    return histogram->max;
 }
 
 /* ---- windows and reports ---- */
@@ -224,6 +194,26 @@ static void report(const char *phase)
 }
 
 /* ---- a connection ---- */
+
+static void build_frame(struct client_frame *frame, const char *text)
+{
+    static const char mask[4] = {0x37, (char)0xFA, 0x21, 0x3D};
+    size_t length = strlen(text);
+    char *at = frame->bytes;
+    *at++ = (char)0x81;
+    if (length < 126) {
+        *at++ = (char)(0x80 | length);
+    } else {
+        *at++ = (char)(0x80 | 126);
+        *at++ = (char)(length >> 8);
+        *at++ = (char)length;
+    }
+    memcpy(at, mask, sizeof mask);
+    at += sizeof mask;
+    for (size_t byte = 0; byte < length; byte++)
+        *at++ = (char)(text[byte] ^ mask[byte % 4]);
+    frame->length = (size_t)(at - frame->bytes);
+}
 
 /* Count the failure, keep the words of the first one (it explains the rest), free the socket. */
 __attribute__((format(printf, 3, 4))) static void fail(struct connection *connection,
@@ -318,8 +308,9 @@ static void begin_handshake(struct connection *connection)
                           "Connection: Upgrade\r\n"
                           "Sec-WebSocket-Key: " HANDSHAKE_KEY "\r\n"
                           "Sec-WebSocket-Version: 13\r\n"
-                          "Sec-WebSocket-Protocol: tapecast.v1\r\n",
-                          options.path, options.host, options.port);
+                          "%s%s",
+                          options.path, options.host, options.port, options.dialect->subprotocol,
+                          options.deflate ? DEFLATE_OFFER : "");
     if (load.token_count) {
         size_t number = (size_t)(connection - load.connections);
         length += snprintf(request + length, sizeof request - (size_t)length,
@@ -330,50 +321,55 @@ static void begin_handshake(struct connection *connection)
         connection->stage = HANDSHAKING;
 }
 
+static void subscribe(struct connection *connection)
+{
+    int number = (int)(connection - load.connections) % options.channels;
+    const struct client_frame *frame = &load.subscribes[number];
+    send_all(connection, frame->bytes, frame->length);
+}
+
+static void take_update(struct connection *connection, const char *text, size_t length)
+{
+    static const char ts_is[] = "\"ts\":"; /* it stands before the data */
+    load.window.updates++;
+    const char *ts = options.latency ? memmem(text, length < 512 ? length : 512, ts_is, 5) : NULL;
+    if (ts && connection->stage == READY) {
+        uint64_t published_us = strtoull(ts + sizeof ts_is - 1, NULL, 10);
+        uint64_t received_us = clock_us(CLOCK_REALTIME);
+        histogram_add(&load.window.delay_us,
+                      received_us > published_us ? received_us - published_us : 0);
+    }
+}
+
 static void take_reply(struct connection *connection, const char *text, size_t length)
 {
-    if (starts_with(text, length, "{\"id\":1,\"error\""))
-        fail(connection, SUBSCRIBE, "%.*s", (int)length, text);
-    else if (connection->stage != SUBSCRIBING || connection->replied)
+    if (connection->stage != SUBSCRIBING || connection->replied)
         fail(connection, PROTOCOL, "unexpected reply %.*s", (int)length, text);
     else
         connection->replied = true;
 }
 
-/* `{"channel":"...","type":"...",...}`: only what stands before `"data":` is looked at. */
-static void take_channel_frame(struct connection *connection, const char *text, size_t length)
-{
-    static const char opening[] = "{\"channel\":\"", type_is[] = "\",\"type\":\"", ts_is[] = "\"ts\":";
-    const char *name = text + sizeof opening - 1;
-    const char *end = text + (length < 512 ? length : 512);
-    const char *quote = memchr(name, '"', (size_t)(end - name));
-    if (!quote || !starts_with(quote, (size_t)(end - quote), type_is))
-        return;
-    const char *type = quote + sizeof type_is - 1;
-    if (starts_with(type, (size_t)(end - type), "snapshot\"")) {
-        connection->has_snapshot = true;
-    } else if (starts_with(type, (size_t)(end - type), "update\"")) {
-        load.window.updates++;
-        const char *ts = options.latency ? memmem(type, (size_t)(end - type), ts_is, 5) : NULL;
-        if (ts) {
-            uint64_t published_us = strtoull(ts + sizeof ts_is - 1, NULL, 10);
-            uint64_t received_us = clock_us(CLOCK_REALTIME);
-            if (connection->stage == READY)
-                histogram_add(&load.window.delay_us,
-                              received_us > published_us ? received_us - published_us : 0);
-        }
-    }
-}
-
-static void take_text(struct connection *connection, const char *text, size_t length)
+static void take_text(struct connection *connection, enum meaning meaning, const char *text,
+                      size_t length, const char *answer)
 {
     load.window.frames++;
     load.window.bytes += length;
-    if (starts_with(text, length, "{\"channel\":\""))
-        take_channel_frame(connection, text, length);
-    else if (starts_with(text, length, "{\"id\":1,"))
-        take_reply(connection, text, length);
-
+    switch (meaning) {
+    case ASKS: {
+        struct client_frame frame;
+        build_frame(&frame, answer);
+        send_all(connection, frame.bytes, frame.length);
+        break;
+    }
+    case OPENED: subscribe(connection); break;
+    case REPLY: take_reply(connection, text, length); break;
+    case REFUSAL: fail(connection, SUBSCRIBE, "%.*s", (int)length, text); break;
+    case SNAPSHOT: connection->has_snapshot = true; break;
+    case UPDATE: take_update(connection, text, length); break;
+    case OTHER: break;
+    }
+    if (!options.dialect->subscribe)
+        connection->replied = connection->has_snapshot = true;
     if (connection->stage == SUBSCRIBING && connection->replied && connection->has_snapshot) {
         connection->stage = READY;
         load.ready++;
@@ -382,11 +378,19 @@ static void take_text(struct connection *connection, const char *text, size_t le
     }
 }
 
-static void take_frame(struct connection *connection, int opcode, const char *payload,
-                       size_t length)
+static void take_frame(struct connection *connection, int opcode, bool deflated,
+                       const char *payload, size_t length)
 {
-    if (opcode == 0x1) {
-        take_text(connection, payload, length);
+    const char *answer = NULL;
+    if (opcode == 0x1 && deflated) {
+        /* It is not inflated: what it says follows from what came before it. */
+        enum meaning meaning = connection->stage == READY ? UPDATE
+                               : connection->replied      ? SNAPSHOT
+                                                          : REPLY;
+        take_text(connection, meaning, payload, length, NULL);
+    } else if (opcode == 0x1) {
+        enum meaning meaning = options.dialect->read(payload, length, &answer);
+        take_text(connection, meaning, payload, length, answer);
     } else if (opcode == 0x8) {
         unsigned code = length < 2 ? 1005 : (unsigned)((uint8_t)payload[0] << 8 | (uint8_t)payload[1]);
         int reason = length < 2 ? 0 : (int)length - 2;
@@ -408,7 +412,8 @@ static size_t take_frames(struct connection *connection, const char *bytes, size
     while (connection->stage != CLOSED && count - used >= 2) {
         const uint8_t *head = (const uint8_t *)bytes + used;
         size_t header = 2, length = head[1] & 0x7F;
-        if ((head[0] & 0xF0) != 0x80 || head[1] & 0x80) {
+        bool deflated = options.deflate && head[0] & 0x40;
+        if ((head[0] & 0xF0) != (deflated ? 0xC0 : 0x80) || head[1] & 0x80) {
             fail(connection, PROTOCOL, "frame header %02x %02x", head[0], head[1]);
             break;
         }
@@ -427,7 +432,7 @@ static size_t take_frames(struct connection *connection, const char *bytes, size
         }
         if (count - used < header + length)
             break;
-        take_frame(connection, head[0] & 0x0F, bytes + used + header, length);
+        take_frame(connection, head[0] & 0x0F, deflated, bytes + used + header, length);
         used += header + length;
     }
     return used;
@@ -448,8 +453,12 @@ static size_t take_answer(struct connection *connection, const char *bytes, size
         fail(connection, HANDSHAKE, "%.*s", (int)(line - bytes), bytes);
     } else if (!memmem(bytes, length, HANDSHAKE_ACCEPT, strlen(HANDSHAKE_ACCEPT))) {
         fail(connection, HANDSHAKE, "a wrong or no Sec-WebSocket-Accept");
-    } else if (send_all(connection, load.subscribe, load.subscribe_bytes)) {
+    } else if (options.deflate && !memmem(bytes, length, "permessage-deflate", 18)) {
+        fail(connection, HANDSHAKE, "permessage-deflate was offered and not taken");
+    } else {
         connection->stage = SUBSCRIBING;
+        if (options.dialect->subscribes_at_once)
+            subscribe(connection);
     }
     return length;
 }
@@ -598,29 +607,21 @@ static void read_tokens(void)
         die("%s: no token in it", options.token_file);
 }
 
-static void build_subscribe(void)
+static void build_subscribes(void)
 {
-    static const char mask[4] = {0x37, (char)0xFA, 0x21, 0x3D};
-    char text[400];
-    int length = snprintf(text, sizeof text,
-                          "{\"id\":1,\"method\":\"subscribe\",\"params\":{\"channel\":\"%s\"}}",
-                          options.channel);
-    if (length >= (int)sizeof text)
-        die("--channel is longer than 255 bytes");
-    char *at = load.subscribe;
-    *at++ = (char)0x81;
-    if (length < 126) {
-        *at++ = (char)(0x80 | length);
-    } else {
-        *at++ = (char)(0x80 | 126);
-        *at++ = (char)(length >> 8);
-        *at++ = (char)length;
+    load.subscribes = calloc((size_t)options.channels, sizeof *load.subscribes);
+    if (!load.subscribes)
+        die("out of memory");
+    for (int number = 0; options.dialect->subscribe && number < options.channels; number++) {
+        char name[300], text[400];
+        int length = options.channels > 1
+                         ? snprintf(name, sizeof name, "%s:%d", options.channel, number)
+                         : snprintf(name, sizeof name, "%s", options.channel);
+        if (length > 255)
+            die("--channel is longer than 255 bytes");
+        snprintf(text, sizeof text, options.dialect->subscribe, name);
+        build_frame(&load.subscribes[number], text);
     }
-    memcpy(at, mask, sizeof mask);
-    at += sizeof mask;
-    for (int byte = 0; byte < length; byte++)
-        *at++ = (char)(text[byte] ^ mask[byte % 4]);
-    load.subscribe_bytes = (size_t)(at - load.subscribe);
 }
 
 static const char usage[] =
@@ -629,7 +630,10 @@ static const char usage[] =
     "  --path PATH             of the WebSocket endpoint (/ws)\n"
     "  --connections N         to open (1000)\n"
     "  --concurrency N         at most so many not ready at a time (256)\n"
+    "  --dialect NAME          that the server speaks: tapecast, socketio, listen (tapecast)\n"
     "  --channel NAME          what each connection subscribes to (portfolio)\n"
+    "  --channels N            more than 1: NAME:0 to NAME:N-1 in turn (1)\n"
+    "  --deflate               offer permessage-deflate, and fail where it is not taken\n"
     "  --tokens FILE           one token a line, taken in turn; none: no Authorization header\n"
     "  --source-addresses N    connect from 127.0.0.1 to 127.0.0.N in turn: each has its own ports (1)\n"
     "  --timeout SECONDS       for the whole storm (60)\n"
@@ -662,7 +666,10 @@ static void read_options(int argc, char **argv)
         {"path", required_argument, NULL, 'u'},
         {"connections", required_argument, NULL, 'n'},
         {"concurrency", required_argument, NULL, 'c'},
+        {"dialect", required_argument, NULL, 'i'},
         {"channel", required_argument, NULL, 's'},
+        {"channels", required_argument, NULL, 'm'},
+        {"deflate", no_argument, NULL, 'z'},
         {"tokens", required_argument, NULL, 't'},
         {"source-addresses", required_argument, NULL, 'a'},
         {"timeout", required_argument, NULL, 'd'},
@@ -679,7 +686,10 @@ static void read_options(int argc, char **argv)
         case 'u': options.path = optarg; break;
         case 'n': options.connections = (int)number(name, optarg, 1, 1e7); break;
         case 'c': options.concurrency = (int)number(name, optarg, 1, 1e7); break;
+        case 'i': options.dialect = find_dialect(optarg); break;
         case 's': options.channel = optarg; break;
+        case 'm': options.channels = (int)number(name, optarg, 1, 1e6); break;
+        case 'z': options.deflate = true; break;
         case 't': options.token_file = optarg; break;
         case 'a': options.source_addresses = (int)number(name, optarg, 1, 250); break;
         case 'd': options.timeout_seconds = number(name, optarg, 0.001, 1e6); break;
@@ -688,7 +698,7 @@ static void read_options(int argc, char **argv)
         default: misused();
         }
     }
-    if (optind + 1 != argc || !options.port)
+    if (optind + 1 != argc || !options.port || !options.dialect)
         misused();
     options.hold = strcmp(argv[optind], "hold") == 0;
     if (!options.hold && strcmp(argv[optind], "storm") != 0)
@@ -706,7 +716,7 @@ int main(int argc, char **argv)
         die("--host: expected an IPv4 address, got %s", options.host);
     if (options.token_file)
         read_tokens();
-    build_subscribe();
+    build_subscribes();
 
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);

@@ -71,17 +71,25 @@ class Report(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Plan:
-    """Which connections to open. `tokens` is a file with one token a line, taken in turn."""
+    """Which connections to open. `tokens` is a file with one token a line, taken in turn.
+
+    With more than one of `channels` connections subscribe to `channel:0`, `channel:1`, ... in turn.
+    `nice` is the generator's own niceness: where two share a core, that of the lesser one.
+    """
 
     port: int
     connections: int
     concurrency: int = 256
     channel: str = "portfolio"
+    channels: int = 1
     tokens: Path | None = None
     path: str = "/ws"
+    dialect: str = "tapecast"
     source_addresses: int = 1
     timeout_seconds: float = 60.0
     latency: bool = False
+    deflate: bool = False
+    nice: int = 0
 
     def arguments(self) -> list[str]:
         """The options of load.c that say the same."""
@@ -90,7 +98,9 @@ class Plan:
             "--connections": self.connections,
             "--concurrency": self.concurrency,
             "--channel": self.channel,
+            "--channels": self.channels,
             "--path": self.path,
+            "--dialect": self.dialect,
             "--source-addresses": self.source_addresses,
             "--timeout": self.timeout_seconds,
         }
@@ -99,6 +109,8 @@ class Plan:
             arguments += ["--tokens", str(self.tokens)]
         if self.latency:
             arguments.append("--latency")
+        if self.deflate:
+            arguments.append("--deflate")
         return arguments
 
 
@@ -108,13 +120,14 @@ def compiler() -> str | None:
 
 
 def build(source: Path = SOURCE) -> Path:
-    """Compile a C file unless its program is newer; return the program.
+    """Compile a C file unless its program is newer than it and its headers; return the program.
 
     Raises `LoadError` where it can't be built. Safe to be called by several processes at once:
     each compiles to a name of its own, and the last rename wins.
     """
     program = BUILD / source.stem
-    if program.exists() and program.stat().st_mtime >= source.stat().st_mtime:
+    newest = max(path.stat().st_mtime for path in (source, *source.parent.glob("*.h")))
+    if program.exists() and program.stat().st_mtime >= newest:
         return program
     if not sys.platform.startswith("linux"):
         raise LoadError(f"{source.name} needs Linux (epoll), and this is {sys.platform}")
@@ -139,10 +152,10 @@ def build(source: Path = SOURCE) -> Path:
 
 
 @contextlib.contextmanager
-def on_core(core: int) -> Iterator[None]:
-    """This process, and those that it starts in here, run on this core alone."""
+def on_core(*cores: int) -> Iterator[None]:
+    """This process, and those that it starts in here, run on this core, or these, alone."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores)
     try:
         yield
     finally:
@@ -177,7 +190,7 @@ def hold(plan: Plan) -> Iterator[Held]:
 
     Raises `LoadError` where there is no report; failed connections are in the report.
     """
-    command = [str(build()), "hold", *plan.arguments()]
+    command = ["nice", "-n", str(plan.nice), str(build()), "hold", *plan.arguments()]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             yield Held(process)

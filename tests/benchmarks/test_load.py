@@ -37,6 +37,8 @@ UPDATE = (
     '"tag":"0b1c2d3e","ts":%d,"data":{"equity":"1.00"}}'
 )
 
+SUBPROTOCOL = Subprotocol("tapecast.v1")
+
 Subscribed = Callable[[ServerConnection], Awaitable[None]]
 
 
@@ -69,7 +71,7 @@ async def served(
         "127.0.0.1",
         0,
         process_request=check,
-        subprotocols=[Subprotocol("tapecast.v1")],
+        subprotocols=[SUBPROTOCOL],
         compression=None,
         ping_interval=None,
     ) as server:
@@ -181,6 +183,85 @@ async def test_pings_are_answered() -> None:
 
     async with served(after_pong) as (port, _):
         assert (await storm(port, 5)).ready == 5
+
+
+async def test_connections_share_channels_in_turn() -> None:
+    """With two channels every second connection subscribes to the same one."""
+    channels: list[str] = []
+
+    async def converse(connection: ServerConnection) -> None:
+        await connection.send(WELCOME)
+        channels.append(json.loads(await connection.recv())["params"]["channel"])
+        await answer(connection)
+        await connection.wait_closed()
+
+    async with serve(converse, "127.0.0.1", 0, subprotocols=[SUBPROTOCOL], compression=None) as at:
+        port = at.sockets[0].getsockname()[1]
+        assert (await storm(port, 4, channels=2)).ready == 4
+    assert sorted(channels) == ["portfolio:0", "portfolio:0", "portfolio:1", "portfolio:1"]
+
+
+async def test_socketio_is_spoken() -> None:
+    """Opened, connected and subscribed in Socket.IO's words; pings are answered, events counted."""
+
+    async def converse(connection: ServerConnection) -> None:
+        assert connection.request is not None
+        assert connection.request.path == "/socket.io/?EIO=4&transport=websocket"
+        await connection.send('0{"sid":"a","upgrades":[],"pingInterval":25000}')
+        assert await connection.recv() == "40"
+        await connection.send('40{"sid":"b"}')
+        assert await connection.recv() == '420["subscribe",{"channel":"portfolio"}]'
+        await connection.send("2")
+        assert await connection.recv() == "3"
+        await connection.send('430[{"channel":"portfolio"}]')
+        await connection.send('42["snapshot",{"channel":"portfolio","type":"snapshot"}]')
+        await connection.send(f'42["update",{UPDATE % (time.time_ns() // 1000)}]')
+        await connection.wait_closed()
+
+    def hold(port: int) -> tuple[load.Report, load.Report]:
+        path = "/socket.io/?EIO=4&transport=websocket"
+        plan = load.Plan(port, 3, path=path, dialect="socketio", latency=True)
+        with load.hold(plan) as held:
+            window = held.window()
+            while held.storm.updates + window.updates < 3:
+                window = held.window()
+            return held.storm, window
+
+    async with serve(converse, "127.0.0.1", 0, compression=None) as at:
+        port = at.sockets[0].getsockname()[1]
+        storm_report, _ = await asyncio.to_thread(hold, port)
+    assert (storm_report.ready, storm_report.first_failure) == (3, "")
+
+
+async def test_listening_is_enough() -> None:
+    """Where nothing is sent to subscribe, the first frame makes a connection ready."""
+
+    async def converse(connection: ServerConnection) -> None:
+        await connection.send(SNAPSHOT % "{}")
+        await connection.wait_closed()
+
+    async with serve(converse, "127.0.0.1", 0, compression=None) as at:
+        port = at.sockets[0].getsockname()[1]
+        report = await storm(port, 3, dialect="listen")
+    assert (report.ready, report.frames) == (3, 3)
+
+
+@pytest.mark.parametrize(("compression", "ready"), [("deflate", 3), (None, 0)])
+async def test_compression_is_offered(compression: str | None, ready: int) -> None:
+    """Compressed frames count like others; a server that does not agree is a failure."""
+
+    async def converse(connection: ServerConnection) -> None:
+        await connection.recv()
+        await answer(connection)
+        await connection.wait_closed()
+
+    async with serve(
+        converse, "127.0.0.1", 0, subprotocols=[SUBPROTOCOL], compression=compression
+    ) as at:
+        report = await storm(at.sockets[0].getsockname()[1], 3, deflate=True)
+    assert report.ready == ready
+    if not ready:
+        assert report.first_failure == "permessage-deflate was offered and not taken"
 
 
 async def refuse_subscription(connection: ServerConnection) -> None:
