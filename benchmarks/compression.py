@@ -26,9 +26,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from benchmarks import load, report, servers
-from benchmarks.report import Spread, spread
-from benchmarks.servers import Cores, ServerError, write_tokens
+from benchmarks import report, script, servers
+from benchmarks.report import Figures, Spread, spread
+from benchmarks.script import Failed
+from benchmarks.servers import Cores, write_tokens
 from benchmarks.usage import settled_usage, usage
 from hub.protocol import frames
 from hub.protocol.envelope import Envelope, encode_envelope
@@ -108,14 +109,6 @@ class Joined(msgspec.Struct, frozen=True):
     received_kb: float
 
 
-class Joiners(msgspec.Struct, frozen=True):
-    """All runs of one kind."""
-
-    cpu_us: Spread
-    rss_kb: Spread
-    received_kb: Spread
-
-
 class Results(msgspec.Struct, frozen=True):
     """The line that is printed."""
 
@@ -126,11 +119,7 @@ class Results(msgspec.Struct, frozen=True):
     machine: str
     required: dict[str, int]
     samples: list[Sample]
-    joiners: dict[str, Joiners]
-
-
-class JoinFailed(Exception):
-    """A connection was not served, so there is nothing to compare."""
+    joiners: dict[str, Figures]
 
 
 # Frames
@@ -243,7 +232,7 @@ class Joiner:
     def _receive(self) -> None:
         part = self.socket.recv(1 << 18)
         if not part:
-            raise JoinFailed(f"the hub closed a connection: {bytes(self._buffer[-200:])!r}")
+            raise Failed(f"the hub closed a connection: {bytes(self._buffer[-200:])!r}")
         self._buffer += part
         self.received += len(part)
 
@@ -265,12 +254,12 @@ def check(snapshot: bytes, rows: dict[str, bytes], *, is_compressed: bool) -> No
     """Raise where a connection was sent anything but the rows, or in another way than expected."""
     first, payload = snapshot[0], snapshot[1:]
     if bool(first & 0x40) != is_compressed:
-        raise JoinFailed(f"a frame that begins with {first:#x}, compression {is_compressed}")
+        raise Failed(f"a frame that begins with {first:#x}, compression {is_compressed}")
     if is_compressed:
         payload = Inflater().inflate(payload, 1 << 20, last=True)
     got = msgspec.json.decode(payload)["data"]["rows"]
     if got != {key: msgspec.json.decode(row) for key, row in rows.items()}:
-        raise JoinFailed("a snapshot differs from what was published")
+        raise Failed("a snapshot differs from what was published")
 
 
 def publish(redis: str, rows: dict[str, bytes]) -> None:
@@ -287,7 +276,7 @@ def measure(offer: str, options: argparse.Namespace, core: int) -> Joined:
         shown = write_tokens(Path(folder, "tokens"), options.connections)
         tokens = shown.read_text().split()
         with (
-            servers.setting(Path(folder), core, shown) as at,
+            servers.setting(Path(folder), (core,), shown) as at,
             servers.compressing_tapecast(at) as server,
             contextlib.ExitStack() as sockets,
         ):
@@ -311,12 +300,26 @@ def measure(offer: str, options: argparse.Namespace, core: int) -> Joined:
     )
 
 
-def summarise(runs: Sequence[Joined]) -> Joiners:
-    """The spread of every figure."""
-    return Joiners(
-        cpu_us=spread([run.cpu_us for run in runs]),
-        rss_kb=spread([run.rss_kb for run in runs]),
-        received_kb=spread([run.received_kb for run in runs]),
+def benchmark(options: argparse.Namespace, cores: Cores) -> Results:
+    """Compress every frame, then let clients join."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    found = [
+        Sample(name, len(payload), [compress(payload, p, options.runs) for p in PARAMETERS])
+        for name, payload in samples().items()
+    ]
+    runs = script.rounds(
+        options.runs, OFFERS, lambda name: measure(OFFERS[name], options, cores.server)
+    )
+    return Results(
+        benchmark="compression",
+        connections=options.connections,
+        runs=options.runs,
+        shared_core=cores.server == cores.load,
+        machine=report.machine(),
+        required={"rss_kb_most": REQUIRED_KB},
+        samples=found,
+        joiners={name: report.figures(of_hub) for name, of_hub in runs.items()},
     )
 
 
@@ -339,81 +342,35 @@ def frame_table(results: Results) -> str:
 def joiner_table(results: Results) -> str:
     """Clients without compression, and with it."""
     rows = [
-        [name, f"{joined.cpu_us:.0f}", f"{joined.received_kb:.1f}", f"{joined.rss_kb:.1f}"]
-        for name, joined in results.joiners.items()
+        [name, f"{of['cpu_us']:.0f}", f"{of['received_kb']:.1f}", f"{of['rss_kb']:.1f}"]
+        for name, of in results.joiners.items()
     ]
     header = ["compression", "CPU us a connection", "KB received by each", "KB held for each"]
-    return report.table(header, [*rows, ["required where offered", "", "", f"<= {REQUIRED_KB}"]])
+    return report.table(header, [*rows, ["aim where offered", "", "", f"<= {REQUIRED_KB}"]])
 
 
-def section(results: Results, arguments: Sequence[str]) -> str:
-    """The section of docs/performance.md: the command, its tables, and where it ran."""
-    command = " ".join(["python -m benchmarks.compression", *arguments])
+def tables(results: Results) -> str:
+    """Both tables."""
     return (
-        f"`{command}`: medians (least to greatest) of {results.runs} runs.\n\n"
         f"{frame_table(results)}\n\n"
         f"{results.connections:,} connections that each take the largest of these:\n\n"
-        f"{joiner_table(results)}\n\nMeasured with {results.machine}."
+        f"{joiner_table(results)}"
     )
 
 
 def read_options(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.compression",
-        description=(__doc__ or "").partition("\n\n")[2],
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = script.parser("compression", __doc__, EXAMPLES)
     parser.add_argument(
         "--connections", type=int, default=2_000, metavar="N", help="that join in a run (2000)"
     )
-    parser.add_argument("--runs", type=int, default=3, metavar="N", help="of everything (3)")
-    parser.add_argument("--json", action="store_true", help="print the JSON line alone")
-    parser.add_argument(
-        "--write-docs", action="store_true", help="put the tables into docs/performance.md"
-    )
-    options = parser.parse_args(arguments)
-    if min(options.connections, options.runs) < 1:
-        parser.error("expected numbers of at least 1")
-    return options
+    return script.parse(parser, arguments, {"connections": 500})
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the benchmark; the exit status is 1 where a hub or a connection failed."""
     options = read_options(arguments)
-    cores = Cores.available()
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    runs: dict[str, list[Joined]] = {name: [] for name in OFFERS}
-    try:
-        with load.on_core(cores.load):
-            found = [
-                Sample(name, len(payload), [compress(payload, p, options.runs) for p in PARAMETERS])
-                for name, payload in samples().items()
-            ]
-            for _ in range(options.runs):
-                for name, offer in OFFERS.items():
-                    runs[name].append(measure(offer, options, cores.server))
-    except (load.LoadError, ServerError, JoinFailed, subprocess.SubprocessError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    results = Results(
-        benchmark="compression",
-        connections=options.connections,
-        runs=options.runs,
-        shared_core=cores.server == cores.load,
-        machine=report.machine(),
-        required={"rss_kb_most": REQUIRED_KB},
-        samples=found,
-        joiners={name: summarise(of_hub) for name, of_hub in runs.items()},
-    )
-    print(msgspec.json.encode(results).decode())
-    if not options.json:
-        print(f"{frame_table(results)}\n\n{joiner_table(results)}")
-    if options.write_docs:
-        report.write_section("compression", section(results, arguments))
-    return 0
+    return script.run(options, arguments, lambda cores: benchmark(options, cores), tables)
 
 
 if __name__ == "__main__":

@@ -2,17 +2,20 @@
 
     python -m benchmarks.publisher --redis URL --rate 2000 --burst 8 --seconds 5
 
-A burst is one write to Valkey, so its envelopes reach the server together. One JSON line says
-what was published, and what it took this process.
+A burst is one write to Valkey, so its envelopes reach the server together. With more than one
+channel, those of `load --channels` are published to in turn. One JSON line says what was
+published, and what it took this process.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import secrets
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import msgspec
 import redis
@@ -50,17 +53,32 @@ class Plan(msgspec.Struct, frozen=True):
     rate: float
     burst: int
     seconds: float
+    channels: int = 1
+
+    def command(self) -> list[str]:
+        """The command that carries it out."""
+        command = [sys.executable, "-m", "benchmarks.publisher"]
+        for name, value in msgspec.structs.asdict(self).items():
+            command += [f"--{name}", str(value)]
+        return command
 
 
 def run(plan: Plan) -> Published:
     """Publish in a process of its own, which runs on the caller's cores."""
-    command = [sys.executable, "-m", "benchmarks.publisher"]
-    for name, value in msgspec.structs.asdict(plan).items():
-        command += [f"--{name.replace('_', '-')}", str(value)]
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    ended = subprocess.run(plan.command(), capture_output=True, text=True, cwd=ROOT)
     if ended.returncode:
         raise PublisherError(f"the publisher failed:\n{ended.stderr}")
     return msgspec.json.decode(ended.stdout, type=Published)
+
+
+@contextlib.contextmanager
+def publishing(plan: Plan) -> Iterator[subprocess.Popen[bytes]]:
+    """The same beside what the caller does, who ends it before the plan's seconds are over."""
+    with subprocess.Popen(plan.command(), stdout=subprocess.DEVNULL, cwd=ROOT) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def publish(plan: Plan) -> Published:
@@ -69,6 +87,9 @@ def publish(plan: Plan) -> Published:
     connection.send_packed_command([pack(("SCRIPT", "LOAD", scripts.PUBLISH))])  # type: ignore[no-untyped-call]
     sha = connection.read_response()
     options = stream_options(plan.channel)
+    names = [f"{plan.channel}:{number}" for number in range(plan.channels)]
+    if plan.channels == 1:
+        names = [plan.channel]
     producer, n, padding = secrets.token_hex(8), 0, _padding(plan)
     began = at = time.monotonic()
     cpu_began, late = time.process_time(), 0.0
@@ -80,7 +101,7 @@ def publish(plan: Plan) -> Published:
             n += 1
             call = scripts.publish_call(
                 Publication(
-                    channel=plan.channel,
+                    channel=names[n % len(names)],
                     event=EVENT,
                     change=SetValue(_data(padding)),
                     kind=Kind.VALUE,
@@ -117,6 +138,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, required=True, help="envelopes a second")
     parser.add_argument("--burst", type=int, default=1, help="envelopes in one write")
     parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--channels", type=int, default=1)
     published = publish(Plan(**vars(parser.parse_args())))
     sys.stdout.write(msgspec.json.encode(published).decode() + "\n")
 

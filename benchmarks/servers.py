@@ -1,4 +1,4 @@
-"""The servers that are measured: each started as a process of its own on one core.
+"""Starts the servers that are measured: each as a process of its own on one core.
 
 A server is ready when the load generator's first connection is: nothing is read from its output,
 so a peer in any language fits. All follow the same pub/sub name of a Valkey on the load
@@ -14,13 +14,15 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from benchmarks import load, node
+import redis
+
+from benchmarks import load
 from hub.broker.pubsub import Endpoint
 from hub.cli.embedded import embedded_server
 from hub.protocol import keys
@@ -35,8 +37,14 @@ SECRET = "benchmarks-sign-their-tokens-with-this"
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 
+PEERS = Path(__file__).with_name("peers")
+NAME = keys.pubsub(CHANNEL)
+"""The pub/sub name that all servers follow."""
+
 _TAPECAST = str(Path(sysconfig.get_path("scripts"), "tapecast"))
-_NAME = keys.pubsub(CHANNEL)
+
+
+Command = Callable[[int], list[str]]
 
 
 class ServerError(Exception):
@@ -59,11 +67,11 @@ class Cores:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a server is started in: a folder for its log, its core, the tokens that its clients
+    """What a server is started in: a folder for its log, its cores, the tokens that its clients
     bring, and the Valkey that publishes come from."""
 
     folder: Path
-    core: int
+    cores: Sequence[int]
     tokens: Path
     redis: str
 
@@ -72,6 +80,26 @@ class Setting:
         """The path of Valkey's socket."""
         return Endpoint.from_url(self.redis).path
 
+    def redis_info(self) -> dict[str, Any]:
+        """What Valkey says of itself, its `process_id` among it."""
+        with redis.Redis.from_url(self.redis) as client:
+            info: dict[str, Any] = client.info()
+            return info
+
+
+@dataclass(frozen=True)
+class Wire:
+    """How the load generator speaks to a server."""
+
+    path: str = "/ws"
+    dialect: str = "tapecast"
+    deflate: bool = False
+
+    def plan(self, port: int, connections: int, **more: Any) -> load.Plan:
+        """A plan of the load generator for a server of this kind."""
+        wire: dict[str, Any] = asdict(self)
+        return load.Plan(port=port, connections=connections, **wire, **more)
+
 
 @dataclass(frozen=True)
 class Server:
@@ -79,6 +107,11 @@ class Server:
 
     pid: int
     port: int
+    wire: Wire = field(default_factory=Wire)
+
+    def plan(self, connections: int, **more: Any) -> load.Plan:
+        """A plan of the load generator for this server."""
+        return self.wire.plan(self.port, connections, **more)
 
 
 def write_tokens(path: Path, count: int) -> Path:
@@ -94,80 +127,71 @@ def write_tokens(path: Path, count: int) -> Path:
 
 
 @contextlib.contextmanager
-def setting(folder: Path, core: int, tokens: Path) -> Iterator[Setting]:
-    """A Valkey of its own, with one portfolio published."""
-    with embedded_server({"XDG_RUNTIME_DIR": str(folder)}) as redis:
+def setting(folder: Path, cores: Sequence[int], tokens: Path) -> Iterator[Setting]:
+    """A Valkey of its own, on the caller's cores, with one portfolio published."""
+    with embedded_server({"XDG_RUNTIME_DIR": str(folder)}) as url:
         published = subprocess.run(
-            [_TAPECAST, "publish", "--redis", redis, CHANNEL, "portfolio_update", PORTFOLIO],
+            [_TAPECAST, "publish", "--redis", url, CHANNEL, "portfolio_update", PORTFOLIO],
             capture_output=True,
             text=True,
             env=_environment(),
         )
         if published.returncode:
             raise ServerError(f"tapecast publish failed:\n{published.stderr}")
-        yield Setting(folder, core, tokens, redis)
+        yield Setting(folder, cores, tokens, url)
 
 
-def tapecast(at: Setting) -> AbstractContextManager[Server]:
+def tapecast(at: Setting, *options: str) -> AbstractContextManager[Server]:
     """`tapecast serve` in its defaults."""
-    return _running(at, lambda port: [_TAPECAST, "serve", "--port", str(port), "--redis", at.redis])
+    return running(at, tapecast_command(at, *options))
 
 
 def compressing_tapecast(at: Setting) -> AbstractContextManager[Server]:
-    """`tapecast serve` that agrees to compression where it is offered."""
-    return _running(
-        at,
-        lambda port: [_TAPECAST, "serve", "--port", str(port), "--redis", at.redis],
-        {"TAPECAST_COMPRESSION": "true"},
-    )
+    """`tapecast serve` that agrees to compression where it is offered, as its plans do."""
+    environment = {"TAPECAST_COMPRESSION": "true"}
+    return running(at, tapecast_command(at), Wire(deflate=True), environment)
 
 
-def websockets_peer(at: Setting) -> AbstractContextManager[Server]:
-    """The asyncio server of `websockets`."""
-    return _running(at, _module(at, "benchmarks.peers.websockets_server"))
-
-
-def starlette(at: Setting) -> AbstractContextManager[Server]:
-    """A Starlette endpoint, and `send_text` in a loop."""
-    return _running(at, _module(at, "benchmarks.peers.starlette_server", "--by", "loop"))
-
-
-def broadcaster(at: Setting) -> AbstractContextManager[Server]:
-    """A Starlette endpoint that reads from `broadcaster`."""
-    return _running(at, _module(at, "benchmarks.peers.starlette_server", "--by", "broadcaster"))
-
-
-def node_ws(at: Setting) -> AbstractContextManager[Server]:
-    """Node and `ws`. Raises ServerError where they can't be installed."""
-    program = str(node.install() / node.PROGRAM)
-    return _running(at, lambda port: ["node", program, str(port), at.redis_socket, _NAME])
+def tapecast_command(at: Setting, *options: str) -> Command:
+    """The command line for a port."""
+    return lambda port: [_TAPECAST, "serve", "--port", str(port), "--redis", at.redis, *options]
 
 
 def floor(at: Setting) -> AbstractContextManager[Server]:
     """A C program that checks nothing: the kernel's share of every figure."""
-    program = str(load.build(Path(__file__).with_name("peers") / "floor.c"))
-    return _running(at, lambda port: [program, str(port), at.redis_socket, _NAME])
+    program = str(load.build(PEERS / "floor.c"))
+    return running(at, lambda port: [program, str(port), at.redis_socket, NAME])
 
 
-Starter = Callable[[Setting], AbstractContextManager[Server]]
-
-
-def _module(at: Setting, name: str, *arguments: str) -> Callable[[int], list[str]]:
-    command = [sys.executable, "-m", name, "--redis", at.redis, "--follow", _NAME, *arguments]
-    return lambda port: [*command, "--port", str(port)]
+def module(at: Setting, name: str, *arguments: str, python: Path | None = None) -> Command:
+    """The command line of a peer in Python; `python` is the interpreter of its environment."""
+    interpreter = str(python or sys.executable)
+    command = [interpreter, "-m", f"benchmarks.peers.{name}", "--redis", at.redis]
+    return lambda port: [*command, "--follow", NAME, *arguments, "--port", str(port)]
 
 
 @contextlib.contextmanager
-def _running(
-    at: Setting, command: Callable[[int], list[str]], settings: Mapping[str, str] | None = None
+def running(
+    at: Setting,
+    command: Command,
+    wire: Wire | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
-    port = free_port()
-    log = at.folder / "server.log"
-    with log.open("wb") as output, load.on_core(at.core):
-        process = _start(command(port), output, settings or {})
+    """Start on the setting's core, yield when a first connection was ready, stop."""
+    port, wire = free_port(), wire or Wire()
+    log = at.folder / f"server-{port}.log"
+    with log.open("wb") as output, load.on_core(*at.cores):
+        process = _start(command(port), output, environment or {})
+    with stopping(process):
+        _wait_until_ready(process, wire.plan(port, 1, tokens=at.tokens), log)
+        yield Server(process.pid, port, wire)
+
+
+@contextlib.contextmanager
+def stopping(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """End the process at the end, by force where it takes too long."""
     try:
-        _wait_until_ready(process, load.Plan(port=port, connections=1, tokens=at.tokens), log)
-        yield Server(pid=process.pid, port=port)
+        yield
     finally:
         process.terminate()
         try:
@@ -178,10 +202,10 @@ def _running(
 
 
 def _start(
-    command: list[str], output: BinaryIO, settings: Mapping[str, str]
+    command: list[str], output: BinaryIO, environment: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        command, stdout=output, stderr=output, cwd=load.ROOT, env={**_environment(), **settings}
+        command, stdout=output, stderr=output, cwd=load.ROOT, env=_environment() | dict(environment)
     )
 
 

@@ -1,11 +1,17 @@
-"""What the peers in Python share: their options, their constant answers, and what is published."""
+"""What the peers in Python share: their options, their constant answers, and what is published.
+
+Peers that run in an environment of their own import it too: it takes redis-py, and uvicorn where
+`serve` is called.
+"""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import resource
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 import redis.asyncio
 
@@ -17,6 +23,14 @@ SNAPSHOT = (
 REPLY = (
     '{"id":%d,"result":{"channel":"%s","epoch":"kT9a","seq":1,"tag":"9fa3c01b","recovered":false}}'
 )
+POSITION = {"epoch": "kT9a", "seq": 1, "tag": "9fa3c01b"}
+PORTFOLIO = {
+    "balance": "100000.00",
+    "equity": "100250.50",
+    "available": "90000.00",
+    "exposure": "10000.00",
+    "currency": "USD",
+}
 WELCOME = '{"type":"welcome","session":"peer","heartbeat_ms":5000,"version":"0"}'
 
 
@@ -51,3 +65,27 @@ async def published(options: Options) -> AsyncIterator[bytes]:
         async for message in pubsub.listen():
             if message["type"] == "message":
                 yield message["data"]
+
+
+def serve(options: Options, app: Any, following: Coroutine[Any, Any, None]) -> None:
+    """Serve an ASGI application by uvicorn until SIGTERM, and follow what is published."""
+    import uvicorn
+    import uvloop
+
+    config = uvicorn.Config(
+        app,
+        host=options.host,
+        port=options.port,
+        log_level="warning",
+        lifespan="off",
+        ws_per_message_deflate=False,
+        ws_ping_interval=None,
+    )
+
+    async def run() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(following)
+            # After its drain it raises the signal again, which ends the process.
+            await uvicorn.Server(config).serve()
+
+    uvloop.run(run())

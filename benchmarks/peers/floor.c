@@ -4,10 +4,10 @@
  * snapshot. It checks nothing, and counts on small requests arriving whole, as they do over
  * loopback. It knows the accept value of load.c's key alone.
  *
- * What is published on a pub/sub name of Valkey it sends to every subscriber, by a plain loop of
- * send(); where a socket's buffer is full, that subscriber goes without.
+ * What is published on a pub/sub name of Valkey it sends to every subscriber of that channel, by a
+ * plain loop of send(); where a socket's buffer is full, that subscriber goes without.
  *
- *     floor PORT VALKEY_SOCKET NAME
+ *     floor PORT VALKEY_SOCKET tapecast:{CHANNEL}
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -47,6 +47,7 @@ struct answer {
 static struct answer to_handshake, to_frame;
 
 static int *subscribers, subscribed;
+static char wanted[300]; /* `"CHANNEL"`, as a subscribe has it */
 
 static void add(struct answer *answer, const char *bytes, size_t length)
 {
@@ -96,6 +97,19 @@ static void end(int fd)
     close(fd);
 }
 
+/* Whether a text frame names the channel that is published to; unmasks it in place. */
+static bool subscribes(char *frame, size_t count)
+{
+    size_t header = count > 2 && (frame[1] & 0x7F) == 126 ? 4 : 2;
+    if ((uint8_t)frame[0] != 0x81 || count < header + 4)
+        return false;
+    char *mask = frame + header, *payload = mask + 4;
+    size_t length = count - header - 4;
+    for (size_t at = 0; at < length; at++)
+        payload[at] ^= mask[at % 4];
+    return memmem(payload, length, wanted, strlen(wanted)) != NULL;
+}
+
 static void answer(int fd)
 {
     char request[16384];
@@ -104,7 +118,7 @@ static void answer(int fd)
     const struct answer *answer = shakes_hands ? &to_handshake : &to_frame;
     if (count <= 0 || send(fd, answer->bytes, answer->length, MSG_NOSIGNAL) < 0)
         end(fd);
-    else if (!shakes_hands && (uint8_t)request[0] == 0x81)
+    else if (!shakes_hands && subscribes(request, (size_t)count))
         subscribers[subscribed++] = fd;
 }
 
@@ -185,7 +199,9 @@ static void hear(int valkey)
 
 int main(int argc, char **argv)
 {
-    check(argc == 4, "usage: floor PORT VALKEY_SOCKET NAME");
+    check(argc == 4 && strchr(argv[3], '{'), "usage: floor PORT VALKEY_SOCKET tapecast:{CHANNEL}");
+    const char *channel = strchr(argv[3], '{') + 1;
+    snprintf(wanted, sizeof wanted, "\"%.*s\"", (int)strcspn(channel, "}"), channel);
     add(&to_handshake, handshake, strlen(handshake));
     add_frame(&to_handshake, welcome);
     add_frame(&to_frame, reply);

@@ -34,7 +34,7 @@ def test_the_first_parameters_are_the_hubs() -> None:
 
 
 def test_wrong_numbers_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """A number below 1 is wrong use."""
+    """A number that is not above 0 is wrong use."""
     with pytest.raises(SystemExit, match="2"):
         compression.main(["--runs", "0"])
-    assert "expected numbers of at least 1" in capsys.readouterr().err
+    assert "--runs: expected a number above 0" in capsys.readouterr().err
