@@ -45,7 +45,7 @@ exact: .venv/.dev ## The tests of exact delivery at full size: minutes, with Val
 mutants: .venv/.dev ## Break the core in every known way, and show which check notices
 	@$(BIN)/python -m tests.mutants
 
-bench: .venv/.dev ## Run each benchmark shortly, one JSON line each: four minutes in all
+bench: .venv/.dev ## Run each benchmark shortly, one JSON line each: within five minutes
 	@set -e; for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name --short $(ARGS); done
 
 # The lower locks are constrained by the whole one, so that a package has one version everywhere.
