@@ -13,7 +13,7 @@ ARGS   ?=
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-BENCHMARKS := fanout connections ingest latency scale compression
+BENCHMARKS := fanout sending connections ingest latency scale compression
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format exact mutants bench lock clean

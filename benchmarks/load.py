@@ -119,13 +119,15 @@ def compiler() -> str | None:
     return shutil.which(os.environ.get("CC", "cc"))
 
 
-def build(source: Path = SOURCE) -> Path:
-    """Compile a C file unless its program is newer than it and its headers; return the program.
+def build(source: Path = SOURCE, *, shared: bool = False) -> Path:
+    """Compile a C file unless its program is newer than it and its headers; return the program, or
+    the library where it is to be shared.
 
     Raises `LoadError` where it can't be built. Safe to be called by several processes at once:
     each compiles to a name of its own, and the last rename wins.
     """
-    program = BUILD / source.stem
+    program = BUILD / f"{source.stem}{'.so' * shared}"
+    kind = ("-shared", "-fPIC") if shared else ()
     newest = max(path.stat().st_mtime for path in (source, *source.parent.glob("*.h")))
     if program.exists() and program.stat().st_mtime >= newest:
         return program
@@ -141,7 +143,7 @@ def build(source: Path = SOURCE) -> Path:
     with tempfile.TemporaryDirectory(dir=BUILD) as folder:
         fresh = Path(folder, source.stem)
         result = subprocess.run(
-            [command, "-std=c11", "-O2", *_WARNINGS, "-o", str(fresh), str(source)],
+            [command, "-std=c11", "-O2", *kind, *_WARNINGS, "-o", str(fresh), str(source)],
             capture_output=True,
             text=True,
         )

@@ -165,6 +165,7 @@ class SessionMachine(RuleBasedStateMachine):
         """Feeds move, and their audiences are served with what comes next."""
         for kind, change in changes:
             self.hub.hear(self._store(kind, change), flush=False)
+            self._notice_ends()
 
     @rule(kind=KIND, changes=st.lists(CHANGE, min_size=2, max_size=12))
     def publish_unheard(self, kind: Kind, changes: list[tuple[str, bytes, bool]]) -> None:
