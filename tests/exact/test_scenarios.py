@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
@@ -134,6 +135,9 @@ async def test_clients_of_a_killed_worker_go_on_exactly_at_the_others(
     size: Size, durable_valkey: Valkey, tmp_path: Path, tell: Callable[..., None]
 ) -> None:
     """They come back to the same address, to another worker or to the one that replaces theirs."""
+    # A worker that has just started knows the last changes of a value or a table. Who was away for
+    # longer gets its state anew, which is right, and not what this is about.
+    size = msgspec.structs.replace(size, away=min(size.away, 3.0))
     async with rig(durable_valkey, size, tmp_path, workers=2) as running:
         before = set(running.hubs[0].workers())
         outcome = await running.run(kill_worker)
