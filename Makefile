@@ -56,9 +56,10 @@ lock: ## Lock the dependencies anew (needs uv); ARGS=--upgrade takes the newest 
 	@$(COMPILE) $(ARGS) --group build --group dev pyproject.toml -o requirements/dev.txt
 	@$(COMPILE) -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
 	@$(COMPILE) -c requirements/dev.txt --group build -o requirements/build.txt
+	@$(COMPILE) --group node -o requirements/node.txt
 
 clean: ## Remove what was installed, built or cached
-	@rm -rf .venv build dist .coverage .coverage.* .hypothesis .*_cache
+	@rm -rf .venv build dist dashboard/dist dashboard/node_modules .coverage .coverage.* .hypothesis .*_cache
 	@find hub producers tests benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/pyvenv.cfg:
