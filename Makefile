@@ -16,7 +16,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 BENCHMARKS := fanout sending connections ingest latency scale compression
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format exact mutants bench lock clean
+.PHONY: help demo test check format types exact mutants bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ check: .venv/.dev ## Lint, format, types and the direction of imports
 format: .venv/.dev ## Rewrite the code as `check` wants it
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+types: .venv/.dev ## Write the dashboard's types of the protocol anew
+	@$(BIN)/python -m tests.dashboard.generate
 
 exact: .venv/.dev ## The tests of exact delivery at full size: minutes, with Valkey killed and frozen
 	@$(BIN)/pytest -m exact --full-size --timeout 900 $(ARGS)
