@@ -1,0 +1,2 @@
+export { FakeConnection, type HeardCommand } from "./connection.ts";
+export { FakeHub, type FakeHubOptions } from "./hub.ts";

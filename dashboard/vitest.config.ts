@@ -1,0 +1,12 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["tests/**/*.test.ts"],
+    // Small machines run this beside pytest.
+    maxWorkers: 1,
+    isolate: false,
+    restoreMocks: true,
+    unstubGlobals: true,
+  },
+});
