@@ -490,6 +490,6 @@ def test_the_comparison_catches_a_wrong_answer(
             return True
         return False
 
-    search = settings(max_examples=500, phases=[Phase.generate], database=None, deadline=None)
+    search = settings(max_examples=5_000, phases=[Phase.generate], database=None, deadline=None)
     # Raises NoSuchExample where nothing catches it.
     find(heads, is_caught, settings=search, random=Random(6455))

@@ -631,7 +631,7 @@ def test_the_comparison_catches_a_reader_that_breaks_one_rule(broken: type[Frame
             return True
         return False
 
-    search = settings(max_examples=3_000, phases=[Phase.generate], database=None, deadline=None)
+    search = settings(max_examples=20_000, phases=[Phase.generate], database=None, deadline=None)
     # Raises NoSuchExample where nothing catches it.
     messages = plain | compressed() if issubclass(broken, InflatingReader) else plain
     find(streams(messages), is_caught, settings=search, random=Random(6455))
