@@ -28,8 +28,8 @@ import msgspec
 from redis.exceptions import RedisError
 
 from hub.protocol.channels import check_channel, check_event
-from hub.protocol.errors import PayloadError, ProtocolError
-from hub.protocol.payload import parse
+from hub.protocol.errors import ProtocolError
+from hub.protocol.payload import is_sound
 from hub.protocol.publication import AppendEntry, Change, ReplaceRows, Touch, change_from_json
 from hub.protocol.streams import KNOWN, Stream, stream_options
 from producers.buffer import Buffer, MemoryBuffer, Waiting
@@ -251,7 +251,7 @@ class Publisher:
     async def _recall(self, channel: str) -> dict[str, bytes] | None:
         try:
             rows = await self._sender.read_rows(channel)
-            return {key: row for key, row in rows.items() if _is_sound(row)}
+            return {key: row for key, row in rows.items() if is_sound(row)}
         except (RedisError, OSError):
             # Its answer to the publish will tell what was opened. What was closed and updated
             # meanwhile is in the table, and not told in the log.
@@ -282,15 +282,6 @@ class Publisher:
         except ProtocolError as error:
             raise PublishRefused(channel, error.message) from error
         return stream_options(channel, self._streams)
-
-
-def _is_sound(row: bytes) -> bool:
-    """Whether a row that Redis has is one that somebody published, and not poison by hand."""
-    try:
-        parse(row)
-    except PayloadError:
-        return False
-    return True
 
 
 def _require_text(where: str, text: str) -> str:

@@ -12,8 +12,7 @@ import msgspec
 
 from hub.protocol import frames
 from hub.protocol.envelope import Envelope
-from hub.protocol.errors import PayloadError
-from hub.protocol.payload import MAX_DATA_BYTES, parse
+from hub.protocol.payload import MAX_DATA_BYTES, is_sound
 from hub.protocol.streams import Kind
 
 NOTHING = b"null"
@@ -59,12 +58,3 @@ def _admit_rows(data: bytes) -> bytes:
     if len(sound) == len(changes.upsert):
         return data
     return frames.update_rows(sound, [*changes.delete, *(changes.upsert.keys() - sound.keys())])
-
-
-def is_sound(data: bytes) -> bool:
-    """Whether data from the broker may reach a subscriber."""
-    try:
-        parse(data)
-    except PayloadError:
-        return False
-    return True

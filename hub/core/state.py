@@ -13,10 +13,11 @@ from __future__ import annotations
 from itertools import chain
 from typing import Protocol
 
-from hub.core.admission import NOTHING, RowChanges, decode_rows, is_sound
+from hub.core.admission import NOTHING, RowChanges, decode_rows
 from hub.core.ring import Ring
 from hub.protocol import frames
 from hub.protocol.envelope import Envelope
+from hub.protocol.payload import is_sound
 from hub.protocol.reading import ChannelReading
 from hub.protocol.streams import Kind
 

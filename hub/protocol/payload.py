@@ -63,6 +63,15 @@ def parse(data: bytes | str, *, max_bytes: int = MAX_DATA_BYTES) -> Any:
     return value
 
 
+def is_sound(data: bytes) -> bool:
+    """Whether data from the broker is what somebody may have published, and not poison by hand."""
+    try:
+        parse(data)
+    except PayloadError:
+        return False
+    return True
+
+
 def _check(value: Any, depth: int) -> None:
     if isinstance(value, str):
         _check_text(value)

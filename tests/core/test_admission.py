@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from hub.core.admission import admit, is_sound
-from hub.protocol.payload import MAX_DATA_BYTES, MAX_DEPTH
+from hub.core.admission import admit
+from hub.protocol.payload import MAX_DATA_BYTES, MAX_DEPTH, is_sound
 from hub.protocol.streams import Kind
 from tests.core.model_channel import ModelChannel
 
