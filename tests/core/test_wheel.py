@@ -50,3 +50,12 @@ def test_a_clock_that_stands_still_brings_nothing_up() -> None:
     wheel.add("item", 5.2)
     assert wheel.advance(5.0) == wheel.advance(4.0) == []
     assert wheel.advance(5.3) == ["item"]
+
+
+def test_a_crowded_wheel_is_turned_slot_by_slot() -> None:
+    """Where more slots are taken than have passed, those that passed come up, in order."""
+    wheel: Wheel[int] = Wheel(SLOT, 0.0)
+    for number in range(10):
+        wheel.add(number, number * SLOT + SLOT / 2)
+    assert wheel.advance(2 * SLOT) == [0, 1]
+    assert len(wheel) == 8
