@@ -43,6 +43,7 @@ class Delays(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True):
     """One line of load.c: what was counted in one phase.
 
+    `cpu_seconds`, and `busy` as a share of `seconds`, are without what was spent on spinning.
     `delay_us` of a storm is the time from connecting to ready; of a hold, where it was asked
     for, the time from an update's `ts` to its receipt. `failures` counts those of the phase by
     kind, and `first_failure` holds the words of the first since the start.
@@ -52,8 +53,7 @@ class Report(msgspec.Struct, frozen=True):
     connections: int
     ready: int
     seconds: float
-    user_seconds: float
-    system_seconds: float
+    cpu_seconds: float
     busy: float
     saturated: bool
     frames: int
@@ -75,6 +75,8 @@ class Plan:
 
     With more than one of `channels` connections subscribe to `channel:0`, `channel:1`, ... in turn.
     `nice` is the generator's own niceness: where two share a core, that of the lesser one.
+    `spin_us` is for how long it looks for the next frame before it sleeps: where it has a core to
+    itself, so that a server on this machine is not charged for waking it.
     """
 
     port: int
@@ -90,6 +92,7 @@ class Plan:
     latency: bool = False
     deflate: bool = False
     nice: int = 0
+    spin_us: int = 0
 
     def arguments(self) -> list[str]:
         """The options of load.c that say the same."""
@@ -103,6 +106,7 @@ class Plan:
             "--dialect": self.dialect,
             "--source-addresses": self.source_addresses,
             "--timeout": self.timeout_seconds,
+            "--spin": self.spin_us,
         }
         arguments = [str(part) for option in options.items() for part in option]
         if self.tokens is not None:
