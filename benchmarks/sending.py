@@ -11,7 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import ctypes
-import os
+import socket
 import statistics
 import sys
 import time
@@ -27,7 +27,8 @@ from benchmarks import load, plot, report, script
 from benchmarks.report import Spread, ratios, spread
 from benchmarks.servers import Cores
 from hub.core.frame import Frame
-from hub.server.media import PLAIN, DirectSocket, direct_socket, joined
+from hub.server.batch import batch_writer, word
+from hub.server.media import PLAIN, give_back, joined, take_descriptor
 
 CONNECTIONS = (50, 1_000)
 PAYLOAD = b'"' + b"x" * 298 + b'"'
@@ -76,18 +77,21 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, made: list[Connection]) -> None:
         self._made = made
-        self.direct: DirectSocket
+        self.number: int
+        self.socket: socket.socket
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: Any) -> None:
         transport.set_write_buffer_limits(0)
-        direct = direct_socket(transport)
-        assert direct is not None, "a plain connection has a socket"
-        self.transport, self.direct = transport, direct
+        number = take_descriptor(transport)
+        assert number is not None, "a plain connection has a socket"
+        self.transport, self.number = transport, number
+        self.socket = socket.socket(fileno=number)
         self._made.append(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.direct.detach()
+        give_back(self.number)
+        self.socket.detach()
 
 
 @contextlib.asynccontextmanager
@@ -117,25 +121,29 @@ def ways(made: Sequence[Connection]) -> dict[str, Send]:
     frame = Frame(PAYLOAD)
     piece = joined((frame,))
     library = ctypes.PyDLL(str(load.build(SENDLOOP, shared=True)))
-    numbers = [each.direct.fileno() for each in made]
+    numbers = [each.number for each in made]
+    sinks = [word(number) for number in numbers]
     sockets = (ctypes.c_int * len(made))(*numbers)
-    sends = [each.direct.send for each in made]
     writes = [each.transport.write for each in made]
+    sends = [each.socket.send for each in made]
 
-    def by_descriptor() -> None:
-        write, size = os.write, len(piece)
-        for number in numbers:
-            if write(number, piece) != size:
+    def by_socket() -> None:
+        size = len(piece)
+        for send in sends:
+            if send(piece) != size:
                 raise script.Failed("the kernel's buffer is full")
 
     def by_c() -> None:
         if library.send_to_all(sockets, len(made), piece, ctypes.c_size_t(len(piece))):
             raise script.Failed("the kernel's buffer is full")
 
+    if batch_writer() is None:
+        raise script.Failed("io_submit can't be had here")
     return {
         FLOOR: by_c,
-        "socket.send, as the hub does": lambda: PLAIN.by_socket.fan_out((frame,), sends),
-        "os.write": by_descriptor,
+        "io_submit, as the hub does": lambda: PLAIN.by_batch.fan_out((frame,), sinks),
+        "os.write, as the hub does elsewhere": lambda: PLAIN.by_descriptor.fan_out((frame,), sinks),
+        "socket.send": by_socket,
         "transport.write of uvloop": lambda: PLAIN.by_transport.fan_out((frame,), writes),
     }
 

@@ -75,6 +75,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_connections: per worker; None: nine tenths of the limit on open files.
     max_subscriptions: per connection.
 
+    batched_writes: whether many sockets are written to by one system call (Linux' io_submit),
+        where the kernel lets it.
     compression: whether messages are compressed for clients that offer it (permessage-deflate).
     compression_bytes: the smallest frame that is compressed then.
 
@@ -108,6 +110,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_connections: Count | None = None
     max_subscriptions: Count = 128
 
+    batched_writes: bool = True
     compression: bool = False
     compression_bytes: Count = 1024
 

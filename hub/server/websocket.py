@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, cast
 from hub.core.outbox import Outbox
 from hub.protocol.codes import Code
 from hub.protocol.frames import SUBPROTOCOL
+from hub.server.batch import word
 from hub.server.connection import Connection
 from hub.server.handshake import Accepted, Rejected, open_handshake, reject
 from hub.server.identity import shown_token
-from hub.server.media import PLAIN, DirectSocket, compressing, direct_socket
+from hub.server.media import PLAIN, compressing, give_back, take_descriptor
 from hub.server.wsframes import (
     Breach,
     FrameReader,
@@ -41,7 +42,7 @@ PATH = "/ws"
 class WebSocketProtocol(asyncio.Protocol, Connection):
     """One connection, from its upgrade request to its end."""
 
-    __slots__ = ("_head", "_hub", "_reader", "_rejected", "_response", "_socket", "_transport")
+    __slots__ = ("_descriptor", "_head", "_hub", "_reader", "_rejected", "_response", "_transport")
 
     def __init__(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any]
@@ -52,7 +53,7 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
         self._rejected = False
         self._head = b""
         self._response = b""
-        self._socket: DirectSocket | None = None
+        self._descriptor: int | None = None
         self._transport: asyncio.Transport
 
     # What the transport says
@@ -94,9 +95,9 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._reader is not None:
             self._hub.lost(self)
-        if self._socket is not None:
-            # The descriptor is the transport's to close, which it does after this.
-            self._socket.detach()
+        if self._descriptor is not None:
+            # It is the transport's to close, which it does after this.
+            give_back(self._descriptor)
 
     # The handshake
 
@@ -146,8 +147,11 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
     def _admit(self, accepted: Accepted) -> None:
         hub, request = self._hub, accepted.request
         media = compressing(hub.settings.compression_bytes) if accepted.compresses else PLAIN
-        self._socket = direct_socket(self._transport)
-        medium = media.by_transport if self._socket is None else media.by_socket
+        self._descriptor = take_descriptor(self._transport)
+        if self._descriptor is None:
+            medium = media.by_transport
+        else:
+            medium = media.by_batch if hub.settings.batched_writes else media.by_descriptor
         outbox = Outbox(medium, self._write_first, hub.limits)
         hub.admit(
             self,
@@ -161,8 +165,8 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
         """The welcome leaves with the handshake's response: a write is a system call."""
         outbox = self.session.outbox
         outbox.write = outbox.sink = self._transport.write
-        if self._socket is not None:
-            outbox.sink = self._socket.send
+        if self._descriptor is not None:
+            outbox.sink = word(self._descriptor)
         outbox.write(self._taken_response() + welcome)
 
     def _taken_response(self) -> bytes:

@@ -20,7 +20,7 @@ def test_each_way_stands_beside_the_c_loop(
     results = json.loads(line)
     assert [of["connections"] for of in results["scenarios"]] == [1, 3]
     for of in results["scenarios"]:
-        assert len(of["ways"]) == 4
+        assert len(of["ways"]) == 5
         assert of["ways"][sending.FLOOR]["ratio"] == {"min": 1.0, "median": 1.0, "max": 1.0}
         assert all(way["cpu_us"]["median"] > 0 for way in of["ways"].values())
     assert any("3 connections" in text for text in shown)

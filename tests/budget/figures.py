@@ -1,7 +1,8 @@
 """The four figures that are held against the budget. Each is a slope: what was there before the
 first delivery, connection, envelope or publish is in none of them.
 
-delivery: one envelope to one more client, by its socket.
+delivery: one envelope to one more client, of many that one system call serves.
+delivery_one_by_one: the same where the kernel has no such call.
 delivery_by_transport: the same where there is something between transport and socket, as with TLS.
 connection: handshake, a token of its own, subscribe and snapshot; its bytes are those that the hub
     holds for it afterwards.
@@ -55,6 +56,7 @@ def measure() -> dict[str, Figure]:
     """All figures, by name."""
     return {
         "delivery": delivery(),
+        "delivery_one_by_one": delivery(batched=False),
         "delivery_by_transport": delivery(by_socket=False),
         "connection": connection(),
         "envelope": envelope(),
@@ -62,15 +64,15 @@ def measure() -> dict[str, Figure]:
     }
 
 
-def delivery(*, by_socket: bool = True) -> Figure:
+def delivery(*, by_socket: bool = True, batched: bool = True) -> Figure:
     """Bytes: the most that a delivery has allocated while its envelope is fanned out."""
-    few, many = (_fan_out(clients, by_socket) for clients in (CLIENTS, 2 * CLIENTS))
+    few, many = (_fan_out(clients, by_socket, batched) for clients in (CLIENTS, 2 * CLIENTS))
     peak = (many[1].peak - few[1].peak) / CLIENTS
     return _figure(many[0].per(few[0], ENVELOPES * CLIENTS), peak)
 
 
-def _fan_out(clients: int, by_socket: bool) -> tuple[Counts, Memory]:
-    with Sink() as socket, Rig() as rig:
+def _fan_out(clients: int, by_socket: bool, batched: bool) -> tuple[Counts, Memory]:
+    with Sink() as socket, Rig(batched=batched) as rig:
         rig.connect(rig.requests(clients), Transport(socket if by_socket else None))
         rig.publish(rig.envelopes(WARM_UP))
         envelopes, one = rig.envelopes(ENVELOPES), rig.envelopes(1)

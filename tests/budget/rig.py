@@ -86,8 +86,8 @@ class Transport(asyncio.Transport):
 class Rig:
     """One hub and its clients. Made and used outside of a running event loop."""
 
-    def __init__(self) -> None:
-        settings = Settings(jwt_secret=SECRET)
+    def __init__(self, *, batched: bool = True) -> None:
+        settings = Settings(jwt_secret=SECRET, batched_writes=batched)
         self.broker = MemoryBroker()
         authenticator = Authenticator(settings, lambda: NOW)
         self.hub = Hub(

@@ -79,25 +79,25 @@ def extension_of(client: SocketClient) -> PerMessageDeflate | None:
 def test_a_small_frame_is_the_same_bytes_for_all() -> None:
     """Below the bound there is one spelling, with compression or without."""
     frame = Frame(b"x" * 99)
-    [piece] = compressing(100).by_socket.spell([frame])
+    [piece] = compressing(100).by_batch.spell([frame])
     assert piece is frame.wire
-    assert PLAIN.by_socket.spell([frame]) == (piece,)
+    assert PLAIN.by_batch.spell([frame]) == (piece,)
 
 
 def test_a_large_frame_is_compressed_once() -> None:
     """RSV1 says so, and whoever asks again gets the same bytes."""
     frame = Frame(b"x" * 100)
-    [piece] = compressing(100).by_socket.spell([frame])
+    [piece] = compressing(100).by_batch.spell([frame])
     assert piece == encode_compressed_text(deflate(frame.payload))
     assert len(piece) < 20
-    assert compressing(100).by_socket.spell([frame])[0] is piece
+    assert compressing(100).by_batch.spell([frame])[0] is piece
     assert frame.wire is None
 
 
 def test_what_compression_makes_larger_is_left_as_it_is() -> None:
     """Such a frame is tried once."""
     frame = Frame(Random(1).randbytes(1_000))
-    [piece] = compressing(100).by_socket.spell([frame])
+    [piece] = compressing(100).by_batch.spell([frame])
     assert piece is frame.wire
     assert frame.compressed is piece
 
@@ -105,8 +105,8 @@ def test_what_compression_makes_larger_is_left_as_it_is() -> None:
 def test_frames_that_go_out_together_are_one_piece() -> None:
     """Each spelled by itself, so that it is the same bytes alone and among others."""
     frames = [Frame(b"a" * 10), Frame(b"b" * 200), Frame(b"c" * 300)]
-    [joined] = compressing(100).by_socket.spell(frames)
-    assert joined == b"".join(compressing(100).by_socket.spell([frame])[0] for frame in frames)
+    [joined] = compressing(100).by_batch.spell(frames)
+    assert joined == b"".join(compressing(100).by_batch.spell([frame])[0] for frame in frames)
 
 
 def test_connections_of_one_hub_have_one_medium() -> None:
@@ -115,7 +115,7 @@ def test_connections_of_one_hub_have_one_medium() -> None:
     assert compressing(100) is not compressing(101)
     frame = Frame(b"x" * 100)
     assert compressing(100).by_transport.spell([frame])[0] is frame.compressed
-    assert compressing(100).by_socket.spell([frame])[0] is frame.compressed
+    assert compressing(100).by_batch.spell([frame])[0] is frame.compressed
 
 
 # Connections

@@ -13,12 +13,16 @@ from typing import Any
 import pytest
 
 from hub.core.frame import Frame
-from hub.server.media import PLAIN, DirectSocket, direct_socket, joined
+from hub.core.medium import Medium
+from hub.server.batch import word
+from hub.server.media import LEAST_BATCH, PLAIN, give_back, joined, take_descriptor
 from tests.support.brokers import eventually
 
 pytestmark = pytest.mark.every_loop
 
-BY_SOCKET = PLAIN.by_socket
+past_transports = pytest.mark.parametrize(
+    "medium", [PLAIN.by_descriptor, PLAIN.by_batch], ids=["one by one", "by batch"]
+)
 SMALL = Frame(b'"small"')
 LARGE = Frame(b'"' + b"x" * 50_000 + b'"')
 
@@ -32,15 +36,19 @@ class Held(asyncio.Protocol):
         self.lost = False
         self.descriptor: os.stat_result | None = None
         self.transport: asyncio.Transport
-        self.direct: DirectSocket
+        self.number: int
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
         transport.set_write_buffer_limits(0)
-        direct = direct_socket(transport)
-        assert direct is not None
-        self.direct = direct
-        self.opened = os.fstat(direct.fileno())
+        number = take_descriptor(transport)
+        assert number is not None
+        self.number = number
+        self.opened = os.fstat(number)
+
+    @property
+    def sink(self) -> int:
+        return word(self.number)
 
     def pause_writing(self) -> None:
         self.pauses += 1
@@ -50,8 +58,8 @@ class Held(asyncio.Protocol):
         self.paused = False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.descriptor = os.fstat(self.direct.fileno())
-        self.direct.detach()
+        self.descriptor = os.fstat(self.number)
+        give_back(self.number)
         self.lost = True
 
 
@@ -99,48 +107,56 @@ async def read(client: socket.socket, count: int) -> bytes:
     return bytes(found)
 
 
-async def test_each_connection_gets_the_same_bytes() -> None:
+@past_transports
+async def test_each_connection_gets_the_same_bytes(medium: Medium) -> None:
     """Frames that go out together are one piece."""
-    async with connected(3) as pairs:
-        BY_SOCKET.fan_out((SMALL, LARGE), [held.direct.send for held, _ in pairs[:1]])
-        BY_SOCKET.fan_out((SMALL,), [held.direct.send for held, _ in pairs[1:]])
-        for (_, client), expected in zip(
-            pairs, (joined((SMALL, LARGE)), *[joined((SMALL,))] * 2), strict=True
-        ):
-            assert await read(client, len(expected)) == expected
+    async with connected(LEAST_BATCH + 2) as pairs:
+        few, many = pairs[:2], pairs[2:]
+        medium.fan_out((SMALL, LARGE), [held.sink for held, _ in few])
+        medium.fan_out((SMALL,), [held.sink for held, _ in many])
+        for group, expected in ((few, joined((SMALL, LARGE))), (many, joined((SMALL,)))):
+            for _, client in group:
+                assert await read(client, len(expected)) == expected
 
 
-async def test_what_the_kernel_does_not_take_is_the_transports() -> None:
+@past_transports
+async def test_what_the_kernel_does_not_take_is_the_transports(medium: Medium) -> None:
     """Nothing is lost or comes twice, and the connection is paused with the first byte that is
-    held, so that nobody sends past it."""
-    async with connected(2) as [(slow, client), (quick, other)]:
+    held, so that nobody writes past it."""
+    async with connected(LEAST_BATCH) as [(slow, client), *others]:
         sent = 0
+        sinks = [slow.sink, *(held.sink for held, _ in others)]
         while not slow.paused:
-            BY_SOCKET.fan_out((LARGE,), [slow.direct.send])
+            medium.fan_out((LARGE,), sinks)
             sent += 1
             assert sent < 1000, "the kernel takes everything"
-        BY_SOCKET.fan_out((SMALL,), [quick.direct.send])
+            for _, other in others:
+                assert await read(other, len(joined((LARGE,)))) == joined((LARGE,))
+        medium.fan_out((SMALL,), sinks[1:])
         slow.transport.write(joined((SMALL,)))
         expected = joined((LARGE,)) * sent + joined((SMALL,))
         assert await read(client, len(expected)) == expected
-        assert await read(other, len(joined((SMALL,)))) == joined((SMALL,))
+        for _, other in others:
+            assert await read(other, len(joined((SMALL,)))) == joined((SMALL,))
         await eventually(lambda: not slow.paused, "it takes frames again")
         assert slow.pauses == 1
-        BY_SOCKET.fan_out((SMALL,), [slow.direct.send])
+        medium.fan_out((SMALL,), sinks)
         assert await read(client, len(joined((SMALL,)))) == joined((SMALL,))
 
 
-async def test_a_broken_connection_is_lost_and_no_other() -> None:
+@past_transports
+async def test_a_broken_connection_is_lost_and_no_other(medium: Medium) -> None:
     """The transport finds out, as it does when it is written to itself."""
-    async with connected(2) as [(broken, client), (whole, other)]:
+    async with connected(LEAST_BATCH) as [(broken, client), *whole]:
         broken.transport.pause_reading()
         reset(client)
         # The reset has arrived when the client's socket is closed: they share a kernel.
-        BY_SOCKET.fan_out((SMALL,), [broken.direct.send, whole.direct.send])
-        BY_SOCKET.fan_out((SMALL,), [whole.direct.send])
-        assert await read(other, 2 * len(joined((SMALL,)))) == joined((SMALL, SMALL))
+        medium.fan_out((SMALL,), [broken.sink, *(held.sink for held, _ in whole)])
+        medium.fan_out((SMALL,), [held.sink for held, _ in whole])
+        for _, other in whole:
+            assert await read(other, 2 * len(joined((SMALL,)))) == joined((SMALL, SMALL))
         await eventually(lambda: broken.lost, "it was lost")
-        assert not whole.lost
+        assert not any(held.lost for held, _ in whole)
 
 
 def reset(client: socket.socket) -> None:
@@ -185,7 +201,7 @@ async def test_a_descriptor_outlives_its_connection(
     """However a connection ends, its descriptor is still its own when the protocol hears of it, and
     free afterwards: a frame can't reach whoever has the number next."""
     async with connected() as [(held, client)]:
-        number = held.direct.fileno()
+        number = held.number
         end(held, client)
         await eventually(lambda: held.lost, "it was lost")
         assert held.descriptor is not None
@@ -208,8 +224,8 @@ class Wrapped(asyncio.Transport):
         super().__init__(info)
 
 
-def test_only_a_plain_socket_is_sent_to_beside_its_transport() -> None:
+def test_only_a_plain_socket_is_written_to_beside_its_transport() -> None:
     """Under TLS the socket's bytes are not the transport's; and there may be no socket."""
     with socket.socket() as sock:
-        assert direct_socket(Wrapped(socket=sock, sslcontext=object())) is None
-    assert direct_socket(Wrapped()) is None
+        assert take_descriptor(Wrapped(socket=sock, sslcontext=object())) is None
+    assert take_descriptor(Wrapped()) is None
