@@ -147,11 +147,12 @@ async def test_a_large_snapshot_arrives_in_parts() -> None:
     assert report.bytes == 3 * len(WELCOME + REPLY + SNAPSHOT % data)
 
 
-async def test_windows_count_updates_and_their_delay() -> None:
+@pytest.mark.parametrize("spin_us", [0, 200])
+async def test_windows_count_updates_and_their_delay(spin_us: int) -> None:
     """A window counts what was received since the last one, and how old it was."""
 
     def hold(port: int) -> tuple[load.Report, Sequence[load.Report]]:
-        plan = load.Plan(port=port, connections=10, latency=True)
+        plan = load.Plan(port=port, connections=10, latency=True, spin_us=spin_us)
         with load.hold(plan) as held:
             quiet = held.window()
             loop.call_soon_threadsafe(publish)
