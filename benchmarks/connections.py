@@ -115,6 +115,7 @@ def measure(name: str, options: argparse.Namespace, core: int) -> Run:
                 concurrency=options.concurrency,
                 source_addresses=options.source_addresses,
                 tokens=tokens,
+                spin_us=load.spin_us(core),
             )
             with load.hold(plan) as held:
                 stormed = usage(server.pid)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,9 +25,6 @@ WARM_UP_SECONDS = 0.5
 POLL_SECONDS = 0.1
 QUIET_SECONDS = 3.0
 DRAIN_SECONDS = 60.0
-SPIN_US = 200
-"""For how long the load generator looks for the next frame, where it has a core to itself: longer
-than any server takes between two sends."""
 
 
 class Scenario(msgspec.Struct, frozen=True):
@@ -93,7 +89,7 @@ def subscribed(
                 channels=scenario.channels,
                 tokens=tokens,
                 latency=True,
-                spin_us=0 if os.sched_getaffinity(0) & set(cores) else SPIN_US,
+                spin_us=load.spin_us(*cores),
             )
             with load.hold(plan) as held:
                 if held.storm.failures:

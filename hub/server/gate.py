@@ -24,12 +24,44 @@ _UPGRADES = tuple(f"GET {PATH}{end}".encode() for end in (" ", "?"))
 _HEAD_END = b"\r\n\r\n"
 
 
+class _Silent:
+    """Connections that have sent nothing yet; each is aborted after so many seconds of it.
+
+    One timer for all of them: they wait equally long, so the first to come is the first to go.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until: dict[asyncio.Transport, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        until = self._until[transport] = loop.time() + self._seconds
+        if self._timer is None:
+            self._timer = loop.call_at(until, self._expire, loop)
+
+    def remove(self, transport: asyncio.Transport) -> None:
+        self._until.pop(transport, None)
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now = loop.time()
+        while self._until:
+            transport, until = next(iter(self._until.items()))
+            if until > now:
+                self._timer = loop.call_at(until, self._expire, loop)
+                return
+            del self._until[transport]
+            transport.abort()
+
+
 def gate(settings: Settings) -> type[asyncio.Protocol]:
     """The class to give to uvicorn as `http=`; it takes the arguments that uvicorn gives."""
     http_protocol = bounded(settings)
+    silent = _Silent(settings.handshake_seconds)
 
     class Gate(asyncio.Protocol):
-        __slots__ = ("_app_state", "_config", "_deadline", "_loop", "_server_state", "_transport")
+        __slots__ = ("_app_state", "_config", "_loop", "_server_state", "_transport")
 
         def __init__(
             self,
@@ -45,14 +77,13 @@ def gate(settings: Settings) -> type[asyncio.Protocol]:
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             self._transport = cast("asyncio.Transport", transport)
-            seconds = settings.handshake_seconds
-            self._deadline = self._loop.call_later(seconds, self._transport.abort)
+            silent.add(self._transport, self._loop)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._deadline.cancel()
+            silent.remove(self._transport)
 
         def data_received(self, data: bytes) -> None:
-            self._deadline.cancel()
+            silent.remove(self._transport)
             protocol: asyncio.Protocol
             if data.startswith(_UPGRADES) and _HEAD_END in data:
                 protocol = WebSocketProtocol(self._config, self._server_state, self._app_state)
