@@ -39,7 +39,7 @@ format: .venv/.dev ## Rewrite the code as `check` wants it
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-types: .venv/.dev ## Write the dashboard's types of the protocol anew
+types: .venv/.dev ## Write the dashboard's types of protocol and payloads anew
 	@$(BIN)/python -m tests.dashboard.generate
 
 exact: .venv/.dev ## The tests of exact delivery at full size: minutes, with Valkey killed and frozen

@@ -17,8 +17,11 @@ from hub.protocol.frames import SUBPROTOCOL, ChannelState
 from hub.protocol.position import Position
 from hub.protocol.streams import MAX_HISTORY, Kind
 from hub.server.settings import Settings
+from producers import events
 
-PROTOCOL_TS = Path(__file__).parents[2] / "dashboard" / "src" / "client" / "protocol.ts"
+_SRC = Path(__file__).parents[2] / "dashboard" / "src"
+PROTOCOL_TS = _SRC / "client" / "protocol.ts"
+PAYLOADS_TS = _SRC / "react" / "payloads.ts"
 
 _HEAD = f"""\
 // Generated from hub/protocol by `make types`, and compared with it by a test: don't edit.
@@ -31,6 +34,12 @@ export const MAX_INTERVAL_MS = {MAX_INTERVAL_MS};
 export const MAX_HISTORY = {MAX_HISTORY};
 /** What a hub takes as one text frame, where its settings were left as they are. */
 export const MAX_COMMAND_BYTES = {Settings().frame_bytes};
+"""
+
+_PAYLOADS_HEAD = """\
+// Generated from producers/events.py by `make types`, and compared with it by a test: don't edit.
+//
+// Money is a string, so that no digit is lost: read it as a decimal. Times are RFC 3339 in UTC.
 """
 
 
@@ -58,6 +67,24 @@ def protocol_ts() -> str:
     return "\n".join(parts)
 
 
+def payloads_ts() -> str:
+    """The text of `PAYLOADS_TS`."""
+    public = [each for each in vars(events).values() if _is_defined_in(each, events.__name__)]
+    names = [each for each in public if issubclass(each, enum.Enum)]
+    payloads = [each for each in public if issubclass(each, events.Payload)]
+    parts = [
+        _PAYLOADS_HEAD,
+        *(_enum(each) for each in names),
+        # A payload is published with all of its fields.
+        *(_interface(each, always=True) for each in payloads if each is not events.Payload),
+    ]
+    return "\n".join(parts)
+
+
+def _is_defined_in(value: object, module: str) -> bool:
+    return isinstance(value, type) and value.__module__ == module
+
+
 def _codes() -> str:
     numbers = "".join(
         f"/** {code.meaning} */\nexport const {code.name.upper()} = {code.number};\n"
@@ -72,7 +99,7 @@ def _codes() -> str:
     )
 
 
-def _interface(struct: type[Any]) -> str:
+def _interface(struct: type[Any], *, always: bool = False) -> str:
     shape = shapes.type_info(struct)
     assert isinstance(shape, shapes.StructType)
     lines = [_comment(struct)]
@@ -82,14 +109,17 @@ def _interface(struct: type[Any]) -> str:
     if shape.tag is not None:
         lines.append(f'  readonly {shape.tag_field}: "{shape.tag}";')
     for field in shape.fields:
-        optional = "" if field.required else "?"
+        optional = "" if always or field.required else "?"
         lines.append(f"  readonly {field.encode_name}{optional}: {_type(field.type)};")
     return "\n".join([*lines, "}", ""])
 
 
 def _enum(cls: type[enum.Enum]) -> str:
     members = " | ".join(f'"{member.value}"' for member in cls)
-    return f"{_comment(cls)}\nexport type {cls.__name__} = {members};\n"
+    # A page's own `Event` is something else.
+    name = "EventName" if cls is events.Event else cls.__name__
+    comment = "" if cls.__doc__ is None else f"{_comment(cls)}\n"
+    return f"{comment}export type {name} = {members};\n"
 
 
 def _comment(described: type[Any]) -> str:
@@ -126,6 +156,8 @@ def _type(shape: shapes.Type) -> str:
 _Unset = type(shapes.type_info(type(UNSET)))
 _PLAIN = {
     shapes.StrType: "string",
+    shapes.DecimalType: "string",
+    shapes.DateTimeType: "string",
     shapes.IntType: "number",
     shapes.FloatType: "number",
     shapes.BoolType: "boolean",
@@ -136,5 +168,6 @@ _PLAIN = {
 
 
 if __name__ == "__main__":
-    PROTOCOL_TS.parent.mkdir(parents=True, exist_ok=True)
-    PROTOCOL_TS.write_text(protocol_ts(), encoding="utf-8")
+    for path, text in ((PROTOCOL_TS, protocol_ts()), (PAYLOADS_TS, payloads_ts())):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,140 @@
+// Generated from producers/events.py by `make types`, and compared with it by a test: don't edit.
+//
+// Money is a string, so that no digit is lost: read it as a decimal. Times are RFC 3339 in UTC.
+
+/** What happened, by name. */
+export type EventName = "portfolio_update" | "positions_update" | "decision_made" | "decision_updated" | "state_transition" | "trade_executed" | "position_opened" | "position_updated" | "position_closed" | "status" | "health" | "error" | "alert";
+
+export type Mode = "paper" | "live";
+
+export type Side = "LONG" | "SHORT";
+
+export type Action = "BUY" | "SELL" | "HOLD";
+
+export type ProcessState = "STARTING" | "RUNNING" | "PAUSED" | "STOPPED" | "FAILED";
+
+export type OodaState = "IDLE" | "PERCEPTION" | "REASONING" | "RISK_CHECK" | "EXECUTION" | "LEARNING";
+
+export type HealthState = "ok" | "degraded" | "down";
+
+export type BreakerState = "closed" | "open" | "half_open";
+
+export type Severity = "info" | "warning" | "critical";
+
+/** An account as a whole; all amounts in `currency`. */
+export interface Portfolio {
+  readonly balance: string;
+  readonly equity: string;
+  readonly available: string;
+  readonly exposure: string;
+  readonly realized_pnl: string;
+  readonly unrealized_pnl: string;
+  readonly positions_count: number;
+  readonly currency: string;
+  readonly platform: string;
+  readonly mode: Mode;
+}
+
+/** One open position; `size` in the base asset, `unrealized_pnl_pct` of the entry value. */
+export interface TradingPosition {
+  readonly id: string;
+  readonly asset_pair: string;
+  readonly side: Side;
+  readonly size: string;
+  readonly entry_price: string;
+  readonly current_price: string;
+  readonly unrealized_pnl: string;
+  readonly unrealized_pnl_pct: string;
+  readonly margin_used: string;
+  readonly opened_at: string;
+}
+
+/** What an agent decided, and later whether it was carried out.
+ *
+ * `metadata` is the deciding program's own; `extra` keeps the fields of a decision file that
+ * have no name here, so that nothing is lost on the way. */
+export interface Decision {
+  readonly id: string;
+  readonly asset_pair: string;
+  readonly action: Action;
+  readonly confidence: number | null;
+  readonly reasoning: string | null;
+  readonly entry_price: string | null;
+  readonly size: string | null;
+  readonly executed: boolean;
+  readonly provider: string | null;
+  readonly timestamp: string | null;
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly extra: Readonly<Record<string, unknown>>;
+}
+
+/** What an agent did since it started. */
+export interface Totals {
+  readonly decisions: number;
+  readonly trades: number;
+  readonly wins: number;
+  readonly losses: number;
+  readonly realized_pnl: string;
+}
+
+/** Where an agent is: its process, and its OODA loop. */
+export interface AgentStatus {
+  readonly state: ProcessState;
+  readonly ooda_state: OodaState;
+  readonly paused: boolean;
+  readonly uptime_seconds: number;
+  readonly totals: Totals;
+}
+
+/** One part that can fail; `detail` says what is wrong. */
+export interface Component {
+  readonly state: HealthState;
+  readonly detail: string | null;
+}
+
+/** A breaker, and the failures in a row that it counted. */
+export interface CircuitBreaker {
+  readonly state: BreakerState;
+  readonly failures: number;
+}
+
+/** The parts and breakers of a producer, by name, and the worst of them as `state`. */
+export interface Health {
+  readonly state: HealthState;
+  readonly components: Readonly<Record<string, Component>>;
+  readonly circuit_breakers: Readonly<Record<string, CircuitBreaker>>;
+}
+
+/** A step of the OODA loop. */
+export interface StateTransition {
+  readonly from_state: OodaState;
+  readonly to_state: OodaState;
+  readonly reason: string | null;
+}
+
+/** A fill; `realized_pnl` is what it closed, before its `fee`. */
+export interface TradeExecuted {
+  readonly id: string;
+  readonly decision_id: string;
+  readonly position_id: string;
+  readonly asset_pair: string;
+  readonly action: Action;
+  readonly size: string;
+  readonly price: string;
+  readonly fee: string;
+  readonly realized_pnl: string;
+  readonly executed_at: string;
+}
+
+/** What went wrong (event `error`). */
+export interface Failure {
+  readonly component: string;
+  readonly detail: string;
+}
+
+/** Something a person should look at. */
+export interface Alert {
+  readonly severity: Severity;
+  readonly title: string;
+  readonly detail: string | null;
+}
