@@ -37,11 +37,14 @@ class Node(NamedTuple):
     node: Path
     npm: tuple[str, ...]
 
-    def run(self, *arguments: str, **options: str) -> subprocess.CompletedProcess[str]:
-        """Run npm in the dashboard's folder, to its end; its standard error is its output."""
+    def run(
+        self, *arguments: str, cwd: Path = DASHBOARD, **options: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run npm in a folder, the dashboard's by default, to its end; its standard error is its
+        output."""
         return subprocess.run(
             [*self.npm, *arguments],
-            cwd=DASHBOARD,
+            cwd=cwd,
             env={**self._environ(), **options},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
