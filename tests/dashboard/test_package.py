@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.dashboard.conftest import PEERS, install_into
-from tests.docs.pages import blocks
+from tests.docs.pages import blocks, page
 from tests.support.node import DASHBOARD, Node
 
 pytestmark = pytest.mark.timeout(300)
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(300)
 PACKAGE = json.loads((DASHBOARD / "package.json").read_text())
 README = (DASHBOARD / "README.md").read_text(encoding="utf-8")
 [APPLICATION] = blocks(README, "tsx")
-PAGES = [README]
+PAGES = [README, page("docs/quickref.md"), page("docs/migration.md")]
 
 
 def code(text: str) -> list[str]:
@@ -71,7 +71,7 @@ COMPILER_OPTIONS = {
     "strict": True,
     "noEmit": True,
     "target": "ES2022",
-    "lib": ["ES2022", "DOM", "DOM.Iterable"],
+    "lib": ["ES2023", "DOM", "DOM.Iterable"],
     "module": "ESNext",
     "moduleResolution": "Bundler",
     "jsx": "react-jsx",
