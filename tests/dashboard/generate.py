@@ -15,7 +15,7 @@ from hub.protocol.codes import TABLE
 from hub.protocol.commands import MAX_INTERVAL_MS, Params
 from hub.protocol.frames import SUBPROTOCOL, ChannelState
 from hub.protocol.position import Position
-from hub.protocol.streams import MAX_HISTORY, Kind
+from hub.protocol.streams import KNOWN, MAX_HISTORY, Kind
 from hub.server.settings import Settings
 from producers import events
 
@@ -58,6 +58,7 @@ def protocol_ts() -> str:
         _HEAD,
         _codes(),
         _enum(Kind),
+        _kinds(),
         _enum(ChannelState),
         *(_interface(struct) for struct in structs),
         _pushed(get_args(schema.Pushed)),
@@ -96,6 +97,14 @@ def _codes() -> str:
         f"{numbers}\n"
         "/** By a code's number, whether a client reconnects or repeats its command unchanged. */\n"
         f"export const RECONNECT: Readonly<Record<number, boolean>> = {{\n{rows}}};\n"
+    )
+
+
+def _kinds() -> str:
+    rows = "".join(f'  {name}: "{stream.kind.value}",\n' for name, stream in KNOWN.items())
+    return (
+        "/** The kinds of the streams that are known from the start. */\n"
+        f"export const KNOWN_KINDS: Readonly<Record<string, Kind>> = {{\n{rows}}};\n"
     )
 
 

@@ -85,6 +85,17 @@ export const RECONNECT: Readonly<Record<number, boolean>> = {
 /** What a channel carries; snapshot, resume and conflation follow from it. */
 export type Kind = "value" | "table" | "log";
 
+/** The kinds of the streams that are known from the start. */
+export const KNOWN_KINDS: Readonly<Record<string, Kind>> = {
+  portfolio: "value",
+  positions: "table",
+  decisions: "log",
+  agent: "log",
+  status: "value",
+  health: "value",
+  alerts: "log",
+};
+
 /** What the hub knows of a channel's producer. */
 export type ChannelState = "live" | "stale" | "reset";
 

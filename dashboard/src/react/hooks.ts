@@ -1,13 +1,16 @@
 // The channels that every agent has, by name. `key` chooses one of several: `positions:acct-7`.
+// What a channel carries is its producers' word: `T` says what the application expects.
 
 import type { LogEntry, Snapshot } from "../client/index.ts";
 import { type Live, type LiveOptions, useLive } from "./live.ts";
 import type { AgentStatus, Decision, Health, Portfolio, TradingPosition } from "./payloads.ts";
-import { decisionsIn, entriesIn, rowsIn, valueIn } from "./views.ts";
+import { decisionsIn, entriesIn, type Identified, rowsIn, valueIn } from "./views.ts";
 
 /** The account as a whole. */
-export function usePortfolio<S = Portfolio>(options?: LiveOptions<Portfolio, S>): Live<S> {
-  return useLive<Portfolio, Portfolio, S>("portfolio", valueIn, options);
+export function usePortfolio<T extends object = Portfolio, S = T>(
+  options?: LiveOptions<T, S>,
+): Live<S> {
+  return useLive<T, T, S>("portfolio", valueIn, options);
 }
 
 /** The open positions; one that did not change is the same object as before. */
@@ -18,20 +21,22 @@ export function usePositions<T extends object = TradingPosition, S = readonly T[
 }
 
 /** The last decisions, newest first, each as it is now: `executed` may have come later. */
-export function useDecisions<S = readonly Decision[]>(
-  options?: LiveOptions<readonly Decision[], S>,
+export function useDecisions<T extends Identified = Decision, S = readonly T[]>(
+  options?: LiveOptions<readonly T[], S>,
 ): Live<S> {
-  return useLive<Decision, readonly Decision[], S>("decisions", decisionsIn, options);
+  return useLive<T, readonly T[], S>("decisions", decisionsIn, options);
 }
 
 /** How the producer's parts are, and its circuit breakers. */
-export function useHealth<S = Health>(options?: LiveOptions<Health, S>): Live<S> {
-  return useLive<Health, Health, S>("health", valueIn, options);
+export function useHealth<T extends object = Health, S = T>(options?: LiveOptions<T, S>): Live<S> {
+  return useLive<T, T, S>("health", valueIn, options);
 }
 
 /** Where the agent is: its process, and its loop. */
-export function useAgentStatus<S = AgentStatus>(options?: LiveOptions<AgentStatus, S>): Live<S> {
-  return useLive<AgentStatus, AgentStatus, S>("status", valueIn, options);
+export function useAgentStatus<T extends object = AgentStatus, S = T>(
+  options?: LiveOptions<T, S>,
+): Live<S> {
+  return useLive<T, T, S>("status", valueIn, options);
 }
 
 /** The value of any channel that carries one. */

@@ -14,7 +14,7 @@ const LABELS: StateLabels = {
   idle: "Not connected",
   connecting: "Connecting",
   live: "Live",
-  stale: "Not heard",
+  stale: "Stale",
   reconnecting: "Reconnecting",
   offline: "Offline",
   unauthorized: "Signed out",
@@ -48,8 +48,10 @@ export function ConnectionStatus({
     >
       <span className="tapecast-state" role="status">
         <StateIcon state={state} />
-        <span className="tapecast-word">{label}</span>
-        {!compact && error !== null && <span className="tapecast-reason">{error}</span>}
+        <span>
+          <span className="tapecast-word">{label}</span>
+          {!compact && error !== null && <span className="tapecast-reason">: {error}</span>}
+        </span>
       </span>
       {!compact && retryAt !== null && <Countdown key={retryAt} until={retryAt} />}
       {!compact && isWaiting && (

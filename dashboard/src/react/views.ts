@@ -2,7 +2,11 @@
 // same rows or entries, so that components which share a channel share what they render too.
 
 import type { LogEntry, Snapshot } from "../client/index.ts";
-import type { Decision } from "./payloads.ts";
+
+/** What has an id, as a decision does. */
+export interface Identified {
+  readonly id: string;
+}
 
 /** The value; undefined where nothing was published yet. */
 export function valueIn<T>({ value }: Snapshot<T>): T | undefined {
@@ -20,20 +24,22 @@ export function entriesIn<T>({ kind, entries }: Snapshot<T>): readonly LogEntry<
 }
 
 /** Decisions, newest first, each as it is now: one that was updated keeps its place. */
-export function decisionsIn({
+export function decisionsIn<T extends Identified>({
   kind,
   entries,
-}: Snapshot<Decision>): readonly Decision[] | undefined {
-  return kind === "log" ? latest(entries) : undefined;
+}: Snapshot<T>): readonly T[] | undefined {
+  return kind === "log" ? (latest(entries) as readonly T[]) : undefined;
 }
 
 const listed = once((rows: ReadonlyMap<string, unknown>) => [...rows.values()]);
 
 const turned = once((entries: readonly LogEntry<unknown>[]) => [...entries].reverse());
 
-const latest = once((entries: readonly LogEntry<Decision>[]) => {
-  const byId = new Map<string, Decision>();
-  for (const { seq, data } of entries) byId.set(data?.id ?? `entry ${seq}`, data);
+const latest = once((entries: readonly LogEntry<unknown>[]) => {
+  const byId = new Map<string, unknown>();
+  for (const { seq, data } of entries) {
+    byId.set((data as Identified | null)?.id ?? `entry ${seq}`, data);
+  }
   return [...byId.values()].reverse();
 });
 

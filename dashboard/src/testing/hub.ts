@@ -1,6 +1,13 @@
 import { shouldReconnect } from "../client/codes.ts";
 import type { SocketConstructor } from "../client/index.ts";
-import { FORBIDDEN, type Kind, type Methods, NOT_FOUND, UNAUTHORIZED } from "../client/protocol.ts";
+import {
+  FORBIDDEN,
+  type Kind,
+  KNOWN_KINDS,
+  type Methods,
+  NOT_FOUND,
+  UNAUTHORIZED,
+} from "../client/protocol.ts";
 import { type FakeConnection, type HeardCommand, socketsTo } from "./connection.ts";
 import { type TableChange, Tape, type TapeUpdate } from "./tape.ts";
 
@@ -208,7 +215,7 @@ export class FakeHub {
       this.#refuse(connection, id, FORBIDDEN, message);
       return;
     }
-    const tape = this.#tape(channel, "log");
+    const tape = this.#tape(channel, KNOWN_KINDS[channel.split(":", 1)[0] ?? ""] ?? "log");
     const missed = since ? tape.since(since) : null;
     connection.say({ id, result: tape.subscribed(missed !== null, interval_ms) });
     for (const frame of missed ?? [tape.snapshot()]) connection.say(frame);

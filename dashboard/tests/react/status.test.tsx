@@ -22,7 +22,7 @@ test("the state is an icon and a word, told to those who listen", async () => {
   hub.isUp = false;
   hub.drop(1012, "restart");
   await elapse(1);
-  expect(getByRole("status").textContent).toBe("Reconnectingrestart");
+  expect(getByRole("status").textContent).toBe("Reconnecting: restart");
   // Not by its colour alone.
   expect(status.querySelector("svg")?.innerHTML).not.toBe(icon);
 });

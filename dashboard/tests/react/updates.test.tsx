@@ -15,10 +15,7 @@ withPage();
 test("each portfolio is told as it comes, and nothing is rendered for it", async () => {
   const told: string[] = [];
   const { Watch, seen } = watcher(() => usePortfolioUpdates(({ balance }) => told.push(balance)));
-  const hub = new FakeHub();
-  hub.restart("portfolio", "value");
-  pageOf(hub, <Watch />);
-  await elapse(1);
+  const { hub } = await page(<Watch />);
   const before = seen.length;
   for (let n = 0; n < 100; n += 1) hub.set("portfolio", { balance: String(n) });
   await elapse(1);

@@ -129,3 +129,14 @@ test("it refuses what it is told to refuse", async () => {
     { id: 2, result: { seq: 1 } },
   ]);
 });
+
+test("a channel of a known stream has its kind before anything is published", async () => {
+  const { ask } = await talk(new FakeHub());
+  const channels = ["portfolio:acct-7", "positions", "decisions", "my-own"];
+  const kinds: unknown[] = [];
+  for (const channel of channels) {
+    const [reply] = await ask({ id: 1, method: "subscribe", params: { channel } });
+    kinds.push(((reply as Reply).result as { kind: string }).kind);
+  }
+  expect(kinds).toEqual(["value", "table", "log", "log"]);
+});

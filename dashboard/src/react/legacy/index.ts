@@ -6,7 +6,7 @@ import { useCallback, useMemo } from "react";
 import type { LogEntry } from "../../client/index.ts";
 import * as hooks from "../hooks.ts";
 import type { Live } from "../live.ts";
-import type { Decision, TradingPosition } from "../payloads.ts";
+import type { AgentStatus, Decision, Portfolio, TradingPosition } from "../payloads.ts";
 import * as updates from "../updates.ts";
 import {
   type LegacyAgentStatus,
@@ -55,16 +55,16 @@ export function useDecisions(limit = 10, enabled = true): Live<readonly LegacyDe
 /** How the producer's parts are. */
 export function useHealth(enabled = true): Live<LegacyHealth> {
   const health = hooks.useHealth({ enabled });
-  const { data: status } = hooks.useAgentStatus({ enabled });
-  const { data: portfolio } = hooks.usePortfolio({ enabled });
+  const { data: uptime } = hooks.useAgentStatus({ enabled, select: uptimeOf });
+  const { data: balance } = hooks.usePortfolio({ enabled, select: balanceOf });
   return useMemo(() => {
     const { data, isStale } = health;
-    return {
-      ...health,
-      data: data && legacyHealth(data, isStale, status, portfolio),
-    };
-  }, [health, status, portfolio]);
+    return { ...health, data: data && legacyHealth(data, isStale, uptime, balance) };
+  }, [health, uptime, balance]);
 }
+
+const uptimeOf = ({ uptime_seconds }: AgentStatus) => uptime_seconds;
+const balanceOf = ({ balance }: Portfolio) => balance;
 
 /** Where the agent is; one that is silent has failed. */
 export function useAgentStatus(enabled = true): Live<LegacyAgentStatus> {

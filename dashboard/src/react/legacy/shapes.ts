@@ -218,13 +218,13 @@ const HEALTH: Readonly<Record<HealthState, LegacyHealthStatus>> = {
 export function legacyHealth(
   { state, components, circuit_breakers }: Health,
   isStale: boolean,
-  status: AgentStatus | undefined,
-  portfolio: Portfolio | undefined,
+  uptimeSeconds: number | undefined,
+  balance: string | undefined,
 ): LegacyHealth {
   return {
     status: isStale ? "unhealthy" : (HEALTH[state] ?? "unhealthy"),
-    uptime_seconds: status?.uptime_seconds ?? null,
-    portfolio_balance: portfolio === undefined ? null : number(portfolio.balance),
+    uptime_seconds: uptimeSeconds ?? null,
+    portfolio_balance: balance === undefined ? null : number(balance),
     components: mapped(components, (part) => ({
       status: HEALTH[part.state] ?? "unhealthy",
       message: part.detail,
