@@ -3,7 +3,7 @@ import { QueryClient } from "@tanstack/react-query";
 import { act } from "@testing-library/react";
 import { type ReactNode, useEffect } from "react";
 import { describe, expect, test, vi } from "vitest";
-import type { Client, Snapshot } from "../../src/client/index.ts";
+import { Client, type Snapshot } from "../../src/client/index.ts";
 import {
   channelKey,
   type Live,
@@ -165,6 +165,19 @@ describe("what is shown", () => {
     });
     await elapse(200);
     expect(now()).toMatchObject({ data: BALANCE, error: null, isLive: true });
+  });
+
+  test("old data is stale, and asking again in vain is no reason to hide it", async () => {
+    const { Watch, now } = watcher(() => usePortfolio());
+    const { hub } = await page(<Watch />, { maxAttempts: 1 });
+    hub.set("portfolio", BALANCE);
+    await elapse(200);
+    hub.isUp = false;
+    hub.drop();
+    await elapse(5000);
+    act(() => now().refetch());
+    await elapse(5000);
+    expect(now()).toMatchObject({ data: BALANCE, isStale: true, error: null, isError: false });
   });
 
   test("disabled, nothing is followed", async () => {
@@ -384,6 +397,20 @@ describe("the cache", () => {
     expect(desk.queries.getQueryData(key)).toBeDefined();
     await elapse(2000);
     expect(desk.queries.getQueryData(key)).toBeUndefined();
+  });
+
+  test("it follows as long as anybody does", async () => {
+    const [one, other] = [watcher(() => usePortfolio()), watcher(() => usePortfolio())];
+    const client = new Client("ws://nowhere");
+    const { hub, show, queries } = await page([<one.Watch key="1" />, <other.Watch key="2" />]);
+    await elapse(200);
+    show([<one.Watch key="1" />]);
+    hub.set("portfolio", { balance: "4.00" });
+    await elapse(200);
+    const [[key] = []] = queries.getQueriesData<Snapshot<unknown>>({ queryKey: ["tapecast"] });
+    expect(queries.getQueryData<Snapshot<unknown>>(key ?? [])?.value).toEqual({ balance: "4.00" });
+    // What is cached of one client is nothing to another.
+    expect(queries.getQueryData(channelKey(client, "portfolio"))).toBeUndefined();
   });
 
   test("neither focus nor the network makes it ask again", async () => {
