@@ -144,8 +144,36 @@ describe("what an old component reads", () => {
       reasoning: "momentum",
       timestamp: "2025-01-01T00:00:00Z",
       executed: true,
+      execution_result: null,
     });
     expect(all?.data?.[0]).toMatchObject({ confidence: 0, reasoning: "", timestamp: at });
+  });
+
+  test("what became of a decision, wherever its program put it", async () => {
+    const execution_result = { order_id: "o-1", status: "filled", fill_price: 87305.5 };
+    for (const more of [
+      { execution_result },
+      { extra: { execution_result } },
+      { metadata: { execution_result } },
+    ]) {
+      const hub = new FakeHub();
+      hub.append("decisions", { ...DECISION, ...more }, "decision_made");
+      const now = await shown(() => legacy.useDecisions(1), hub);
+      expect(now().data?.[0]?.execution_result).toEqual(execution_result);
+    }
+  });
+
+  test("what an agent publishes besides", async () => {
+    const hub = desk();
+    const config = { asset_pairs: ["BTCUSD"], autonomous: false };
+    hub.set("status", { ...STATUS, state: "FAILED", config, error: "no quotes" });
+    hub.set("portfolio", { ...PORTFOLIO, daily_pnl: "-3.50" });
+    const now = await shown(() => legacy.useAgentStatus(), hub);
+    expect(now().data).toMatchObject({
+      error_message: "no quotes",
+      daily_pnl: -3.5,
+      config: { ...config, paused: false },
+    });
   });
 
   test("the agent, of three channels", async () => {
@@ -199,6 +227,7 @@ describe("what an old component reads", () => {
     const now = await shown(() => legacy.useHealthStatusRealTime());
     expect(now().data).toEqual({
       status: "degraded",
+      timestamp: new Date(Date.now() - 200).toISOString(),
       uptime_seconds: 61,
       portfolio_balance: 10000,
       components: { market: { status: "healthy", message: null } },

@@ -25,6 +25,7 @@ import {
 export type {
   LegacyAgentStatus,
   LegacyDecision,
+  LegacyExecutionResult,
   LegacyHealth,
   LegacyHealthStatus,
   LegacyPortfolio,
@@ -58,8 +59,9 @@ export function useHealth(enabled = true): Live<LegacyHealth> {
   const { data: uptime } = hooks.useAgentStatus({ enabled, select: uptimeOf });
   const { data: balance } = hooks.usePortfolio({ enabled, select: balanceOf });
   return useMemo(() => {
-    const { data, isStale } = health;
-    return { ...health, data: data && legacyHealth(data, isStale, uptime, balance) };
+    const { data, isStale, updatedAt } = health;
+    const shaped = data && legacyHealth(data, isStale, updatedAt, uptime, balance);
+    return { ...health, data: shaped };
   }, [health, uptime, balance]);
 }
 

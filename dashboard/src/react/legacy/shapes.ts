@@ -49,6 +49,14 @@ export interface LegacyDecision {
   readonly reasoning: string;
   readonly timestamp: string;
   readonly executed: boolean;
+  /** As the deciding program published it, in the decision or its metadata; null elsewhere. */
+  readonly execution_result: LegacyExecutionResult | null;
+}
+
+export interface LegacyExecutionResult {
+  readonly order_id?: string;
+  readonly status?: string;
+  readonly fill_price?: number;
 }
 
 export type LegacyState = "stopped" | "starting" | "running" | "stopping" | "error";
@@ -86,6 +94,8 @@ export type LegacyHealthStatus = "healthy" | "degraded" | "unhealthy";
 
 export interface LegacyHealth {
   readonly status: LegacyHealthStatus;
+  /** When it was published; null where that is not known. */
+  readonly timestamp: string | null;
   readonly uptime_seconds: number | null;
   readonly portfolio_balance: number | null;
   readonly components: Readonly<
@@ -142,7 +152,16 @@ export function legacyDecision(decision: Decision, ts: number): LegacyDecision {
     reasoning: reasoning ?? "",
     timestamp: timestamp ?? new Date(ts / 1000).toISOString(),
     executed,
+    execution_result: executionResult(decision),
   };
+}
+
+function executionResult(decision: Decision): LegacyExecutionResult | null {
+  for (const place of [decision as More<Decision>, decision.extra, decision.metadata]) {
+    const found = place?.execution_result;
+    if (typeof found === "object" && found !== null) return found;
+  }
+  return null;
 }
 
 /** Decisions, newest first, each once and as it is now, of entries that come so too. */
@@ -184,6 +203,10 @@ export function legacyAgentStatus(
   const paused = status.paused || status.state === "PAUSED";
   const unified = unifiedStatus(state, status.ooda_state, paused);
   const { daily_pnl } = (portfolio ?? {}) as { daily_pnl?: string };
+  const { config, error: said } = status as AgentStatus & {
+    config?: { asset_pairs?: readonly string[]; autonomous?: boolean };
+    error?: string;
+  };
   return {
     state,
     agent_ooda_state: state === "running" ? status.ooda_state : null,
@@ -197,8 +220,12 @@ export function legacyAgentStatus(
     daily_pnl: daily_pnl === undefined ? null : number(daily_pnl),
     current_asset_pair: newest?.asset_pair ?? null,
     last_decision_time: newest?.timestamp ?? null,
-    error_message: error,
-    config: { asset_pairs: [], autonomous: true, paused },
+    error_message: error ?? said ?? null,
+    config: {
+      asset_pairs: config?.asset_pairs ?? [],
+      autonomous: config?.autonomous !== false,
+      paused,
+    },
   };
 }
 
@@ -218,11 +245,13 @@ const HEALTH: Readonly<Record<HealthState, LegacyHealthStatus>> = {
 export function legacyHealth(
   { state, components, circuit_breakers }: Health,
   isStale: boolean,
+  updatedAt: number | null,
   uptimeSeconds: number | undefined,
   balance: string | undefined,
 ): LegacyHealth {
   return {
     status: isStale ? "unhealthy" : (HEALTH[state] ?? "unhealthy"),
+    timestamp: updatedAt === null ? null : new Date(updatedAt).toISOString(),
     uptime_seconds: uptimeSeconds ?? null,
     portfolio_balance: balance === undefined ? null : number(balance),
     components: mapped(components, (part) => ({
