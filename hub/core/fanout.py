@@ -39,34 +39,40 @@ class Fanout:
         the caller sees to a flush."""
         first = not self._pending
         frames = self._pending.setdefault(audience, [])
-        frames.extend(Frame(entry.payload) for entry in entries)
+        frames.extend(Frame(entry.payload, entry.ts) for entry in entries)
         return first
 
-    def flush(self, now: float) -> tuple[int, list[Audience]]:
-        """Serve the audiences; returns how many deliveries were made at once, and who was served.
+    def flush(self, now: float) -> tuple[int, list[Audience], list[Frame]]:
+        """Serve the audiences; returns how many deliveries were made at once, who was served, and
+        the frames that at least one of these deliveries was of.
 
         Subscriptions whose outbox overflowed are the caller's to close: see `Audience.overflowed`.
         """
         if not self._pending:
-            return 0, []
+            return 0, [], []
         pending = list(self._pending.items())
         self._pending = {}
         handed = 0
+        reached: list[Frame] = []
         for group in _heard_by_the_same(pending) if len(pending) > 1 else [pending]:
             together = [frame for _, frames in group for frame in frames]
             if len(together) == 1 or sum(map(len, together)) <= JOINED_BYTES:
                 for audience, frames in group:
                     audience.advance(frames, now)
-                handed += group[0][0].write(together)
+                if deliveries := group[0][0].write(together):
+                    handed += deliveries
+                    reached += together
             else:
                 for audience, frames in group:
                     for run in joinable(frames):
-                        handed += audience.deliver(run, now)
+                        if deliveries := audience.deliver(run, now):
+                            handed += deliveries
+                            reached += run
         served = [audience for audience, _ in pending]
         for audience in served:
             if audience.has_due:
                 self._paced[audience] = None
-        return handed, served
+        return handed, served, reached
 
     def flush_due(self, now: float) -> None:
         """Serve those whose interval has ended; after a flush, as the feeds may be ahead."""

@@ -12,13 +12,15 @@ class Frame:
     """The payload of a text frame, and each transport's spelling of it, made once.
 
     `wire`, `compressed` and `text` belong to the transports: RFC 6455 bytes, those for clients
-    that agreed to compression (RFC 7692), and the payload as str.
+    that agreed to compression (RFC 7692), and the payload as str. `published_at` is that of the
+    one envelope that it carries, in microseconds; 0 for any other frame.
     """
 
-    __slots__ = ("compressed", "payload", "text", "wire")
+    __slots__ = ("compressed", "payload", "published_at", "text", "wire")
 
-    def __init__(self, payload: bytes) -> None:
+    def __init__(self, payload: bytes, published_at: int = 0) -> None:
         self.payload = payload
+        self.published_at = published_at
         self.wire: bytes | None = None
         self.compressed: bytes | None = None
         self.text: str | None = None

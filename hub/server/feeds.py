@@ -257,8 +257,10 @@ class Feeds:
 
     def flush(self) -> None:
         """Fan out what feeds have applied; called before anything else is done to an audience."""
-        handed, audiences = self._fanout.flush(self._clock())
-        self._metrics.delivered += handed
+        handed, audiences, reached = self._fanout.flush(self._clock())
+        if reached:
+            self._metrics.delivered += handed
+            self._metrics.lag.observe(reached, self._wall_clock())
         for audience in audiences:
             for subscription in audience.overflowed():
                 self._too_slow(subscription.session)

@@ -15,10 +15,16 @@ from functools import partial
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from hub.protocol.codes import TABLE, Code
+from hub.server.lag import BOUNDS_US, Lag
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -50,7 +56,7 @@ _COUNTS = {
 class Metrics:
     """The counts of one hub since it started. Whoever sees a thing happen adds to its count."""
 
-    __slots__ = (*_COUNTS, "closes", "refusals")
+    __slots__ = (*_COUNTS, "closes", "lag", "refusals")
 
     accepted: int
     delivered: int
@@ -67,13 +73,14 @@ class Metrics:
     publishes_refused: int
     starts: int
 
-    SIZE = len(_COUNTS) + 2 * len(TABLE)
+    SIZE = len(_COUNTS) + 2 * len(TABLE) + Lag.SIZE
 
     def __init__(self) -> None:
         for name in _COUNTS:
             setattr(self, name, 0)
         self.closes: Counter[Code] = Counter()
         self.refusals: Counter[Code] = Counter()
+        self.lag = Lag()
 
     def closed(self, code: Code) -> None:
         """A connection was closed by the hub, or is known to be gone."""
@@ -86,7 +93,7 @@ class Metrics:
     def numbers(self) -> list[int]:
         """All counts, `SIZE` of them, in an order that is the same in every worker."""
         by_code = [counts[code] for counts in (self.closes, self.refusals) for code in TABLE]
-        return [*(getattr(self, name) for name in _COUNTS), *by_code]
+        return [*(getattr(self, name) for name in _COUNTS), *by_code, *self.lag.numbers()]
 
     def add(self, numbers: Sequence[float]) -> None:
         """Add the `numbers` of others."""
@@ -96,6 +103,7 @@ class Metrics:
         for counts in (self.closes, self.refusals):
             # Without the zeros: a code that never came has no sample.
             counts.update({code: count for code in TABLE if (count := int(next(left)))})
+        self.lag.add([int(number) for number in left])
 
 
 class Gauges(NamedTuple):
@@ -145,6 +153,11 @@ class _Scrape(Collector):
         yield _by_code(
             "tapecast_connections_refused", "Refused connections, by code.", self._metrics.refusals
         )
+        yield _histogram(
+            "tapecast_fanout_lag_seconds",
+            "From a publish to its fan-out; only of envelopes that somebody heard.",
+            self._metrics.lag,
+        )
         for name, text in _GAUGES.items():
             family = GaugeMetricFamily(f"tapecast_{name}", text, labels=["worker"])
             for number, worker in self._workers.items():
@@ -158,6 +171,12 @@ def _by_code(name: str, text: str, counts: Counter[Code]) -> CounterMetricFamily
     for code, count in sorted(counts.items()):
         family.add_metric([str(code.number), code.name], count)
     return family
+
+
+def _histogram(name: str, text: str, lag: Lag) -> HistogramMetricFamily:
+    bounds = [*(str(bound / 1_000_000) for bound in BOUNDS_US), "+Inf"]
+    buckets = list(zip(bounds, lag.cumulative(), strict=True))
+    return HistogramMetricFamily(name, text, buckets=buckets, sum_value=lag.sum_us / 1_000_000)
 
 
 def _processes(workers: Mapping[int, Worker]) -> Iterable[Metric]:

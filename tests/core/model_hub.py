@@ -230,7 +230,7 @@ class ModelHub:
 
     def flush(self) -> None:
         """Serve the audiences of the feeds that moved."""
-        _, audiences = self._fanout.flush(self.now)
+        _, audiences, _ = self._fanout.flush(self.now)
         for audience in audiences:
             for subscription in audience.overflowed():
                 self._look_at(self._connection_of(subscription))

@@ -77,10 +77,11 @@ def test_nothing_is_served_before_the_flush() -> None:
     assert not house.publish(Kind.VALUE, b"2")
     assert viewer.writes == []
     assert house.audiences[Kind.VALUE].seq == 0
-    assert house.fanout.flush(0.0) == (2, [house.audiences[Kind.VALUE]])
+    handed, served, _ = house.fanout.flush(0.0)
+    assert (handed, served) == (2, [house.audiences[Kind.VALUE]])
     assert viewer.writes == [[1, 2]]
     assert house.audiences[Kind.VALUE].seq == 2
-    assert house.fanout.flush(0.0) == (0, [])
+    assert house.fanout.flush(0.0) == (0, [], [])
     assert house.publish(Kind.VALUE, b"3")
 
 
@@ -154,6 +155,22 @@ def test_who_is_held_gets_what_was_pending() -> None:
     assert viewer.writes == [[1], [2]]
 
 
+def test_what_somebody_heard_is_told_with_its_time() -> None:
+    """Frames that reached a connection at once: not those that wait, nor those nobody hears."""
+    house = House()
+    house.admit(Kind.VALUE)
+    held = house.admit(Kind.LOG)
+    held.outbox.pause(0.0)
+    house.publish(Kind.VALUE, b"1", b"2")
+    house.publish(Kind.LOG, b"3")
+    house.publish(Kind.TABLE, b'{"upsert":{"a":1},"delete":[]}')
+    _, served, reached = house.fanout.flush(0.0)
+    assert len(served) == 3
+    history = house.channels[Kind.VALUE].history
+    assert [frame.published_at for frame in reached] == [entry.ts for entry in history[-2:]]
+    assert [frame.payload for frame in reached] == [entry.payload for entry in history[-2:]]
+
+
 def test_too_much_is_not_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     """Above the bound each channel goes out by itself, in pieces within it."""
     house = House()
@@ -163,8 +180,20 @@ def test_too_much_is_not_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     size = len(house.channels[Kind.LOG].history[0].payload)
     monkeypatch.setattr(fanout_module, "JOINED_BYTES", 3 * size)
     monkeypatch.setattr("hub.core.frame.JOINED_BYTES", 2 * size)
-    assert house.fanout.flush(0.0)[0] == 4
+    handed, _, reached = house.fanout.flush(0.0)
+    assert handed == len(reached) == 4
     assert viewer.writes == [[1], [2, 3], [4]]
+
+
+def test_too_much_that_waits_reaches_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A piece that is put into an outbox was not heard at once."""
+    house = House()
+    viewer = house.admit(Kind.LOG)
+    viewer.outbox.pause(0.0)
+    house.publish(Kind.LOG, b"1", b"2")
+    monkeypatch.setattr(fanout_module, "JOINED_BYTES", 1)
+    handed, _, reached = house.fanout.flush(0.0)
+    assert (handed, reached) == (0, [])
 
 
 def test_the_paced_of_every_channel_are_served() -> None:

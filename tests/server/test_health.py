@@ -119,6 +119,8 @@ async def test_deliveries_are_counted_with_their_bytes(
     text = (await http.get("/metrics")).content
     assert value(text, "tapecast_frames_delivered_total") == 2
     assert value(text, "tapecast_bytes_delivered_total") == 2 * size
+    # Of an envelope, not of a delivery.
+    assert value(text, "tapecast_fanout_lag_seconds_count") == 1
 
 
 async def test_hubs_in_one_process_count_apart(http: httpx.AsyncClient, live: LiveHub) -> None:

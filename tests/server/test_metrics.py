@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from hub.core.frame import Frame
 from hub.protocol import codes
 from hub.server.metrics import Gauges, Metrics, Worker, expose
 
@@ -84,6 +85,19 @@ def test_refusals_are_counted_apart_from_closes() -> None:
     assert not [s for s in samples(text) if s[0] == "tapecast_connections_closed_total"]
 
 
+def test_the_lag_is_a_histogram_in_seconds() -> None:
+    """Buckets are cumulative, and each bound belongs to its bucket."""
+    metrics = Metrics()
+    frames = [Frame(b"", 10_000_000 - lag) for lag in (250, 251, 2_000_000, 60_000_000)]
+    metrics.lag.observe(frames, 10.0)
+    text = expose(metrics, WORKERS)
+    name = "tapecast_fanout_lag_seconds"
+    for bound, count in (("0.00025", 1), ("0.0005", 2), ("1.0", 2), ("2.5", 3), ("+Inf", 4)):
+        assert value(text, f"{name}_bucket", le=bound) == count
+    assert value(text, f"{name}_count") == 4
+    assert value(text, f"{name}_sum") == pytest.approx(62.000501)
+
+
 def test_gauges_show_the_moment() -> None:
     """Gauges are what each worker looked like at the scrape; yes is 1."""
     text = expose(Metrics(), {**WORKERS, 3: Worker(os.getpid(), 0.0, GAUGES._replace(feeds=9))})
@@ -120,9 +134,11 @@ def test_counts_are_added_to_those_of_others() -> None:
     metrics.starts = 1
     metrics.closed(codes.TOO_SLOW)
     metrics.refused(codes.FORBIDDEN)
+    metrics.lag.observe([Frame(b"", 1_000_000)], 1.003)
     assert len(metrics.numbers()) == Metrics.SIZE
     for _ in range(2):
         total.add(metrics.numbers())
     assert (total.accepted, total.starts, total.delivered) == (4, 2, 0)
     assert total.closes == {codes.TOO_SLOW: 2}
     assert total.refusals == {codes.FORBIDDEN: 2}
+    assert (total.lag.cumulative()[-1], total.lag.sum_us) == (2, 6_000)
