@@ -25,6 +25,7 @@ from hub.protocol import codes
 from hub.protocol.codes import Code
 from hub.protocol.frames import SUBPROTOCOL
 from hub.server.connection import Connection
+from hub.server.cookie import cookie_token
 from hub.server.hub import Hub
 from hub.server.identity import shown_token
 from hub.server.wsframes import cut_reason
@@ -100,13 +101,11 @@ class AsgiConnection(Connection):
         """Open a session, or refuse the connection with a reason that a browser can see."""
         hub, headers = self._hub, self._websocket.headers
         outbox = Outbox(ASGI, self._write, hub.limits)
-        hub.admit(
-            self,
-            outbox,
-            origin=headers.get("origin"),
-            host=headers.get("host", ""),
-            token=shown_token(headers.get("authorization"), offered),
-        )
+        origin, host = headers.get("origin"), headers.get("host", "")
+        token = shown_token(headers.get("authorization"), offered)
+        if token is None:
+            token = cookie_token("; ".join(headers.getlist("cookie")), origin, host)
+        hub.admit(self, outbox, origin=origin, host=host, token=token)
 
     async def run(self) -> None:
         """Read and write until either side ends."""

@@ -180,6 +180,8 @@ def _describe(parsed: Request, accept: str) -> UpgradeRequest:
         headers.get("Origin"),
         offered,
         tuple(headers.get_all("Sec-WebSocket-Extensions")),
+        # Several are one that a proxy took apart (RFC 9113 section 8.2.3).
+        "; ".join(cookies) if (cookies := headers.get_all("Cookie")) else None,
     )
 
 

@@ -1,23 +1,19 @@
 """Channels over HTTP, for those who do not keep a socket open: list, read, publish.
 
-The rules of the socket hold here too: a token in `Authorization: Bearer`, its patterns, and no page
-of a strange origin.
+The rules of the socket hold here too: a token in `Authorization: Bearer` or the cookie, its
+patterns, and no page of a strange origin.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
 
 import msgspec
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 
 from hub.broker.base import BrokerUnavailableError
 from hub.core.admission import admit
@@ -30,23 +26,16 @@ from hub.protocol.errors import ProtocolError
 from hub.protocol.position import MAX_SEQ, Position
 from hub.protocol.publication import Receipt
 from hub.protocol.streams import Kind, stream_options
-from hub.server.answers import HANDLERS, JsonAnswer, describe
-from hub.server.auth import AuthError
+from hub.server.access import authorize, body_of
+from hub.server.answers import JsonAnswer, describe
 from hub.server.hub import NOT_RUNNING, Hub
-from hub.server.identity import origin_allowed, shown_token
 from hub.server.ingest import PublishRequest, producer_id
 from hub.server.listing import Listing, feed_of
 from hub.server.posted import read_posted
 
-PREFIX = "/api/v1"
 DEFAULT_ENTRIES = 100
 MAX_ENTRIES = 1_000
 MAX_IDEMPOTENCY_KEY = 255
-BODY_SECONDS = 30.0
-"""How long the body of a request may take to arrive."""
-
-_SINGLE = ("Authorization", "Host", "Origin")
-"""Headers of which two would mean two things; see hub.server.handshake."""
 
 _SINCE = re.compile(
     r"(?:(?P<epoch>[A-Za-z0-9_-]{1,32}):)?(?P<seq>[0-9]{1,16})(?::(?P<tag>[0-9a-f]*))?"
@@ -60,22 +49,17 @@ class Rest:
         self._hub = hub
         self._listing = Listing(hub.broker, hub.registry, hub.streams, hub.clock, hub.wall_clock)
 
-    def route(self) -> Mount:
-        """All endpoints, and the answers to what they raise."""
-        return Mount(
-            PREFIX,
-            routes=[
-                Route("/channels", self.channels),
-                Route("/channels/{channel}", self.snapshot, methods=["GET"]),
-                Route("/channels/{channel}", self.publish, methods=["POST"]),
-                Route("/channels/{channel}/history", self.history),
-            ],
-            middleware=[Middleware(ExceptionMiddleware, handlers=HANDLERS)],
-        )
+    def routes(self) -> list[Route]:
+        return [
+            Route("/channels", self.channels),
+            Route("/channels/{channel}", self.snapshot, methods=["GET"]),
+            Route("/channels/{channel}", self.publish, methods=["POST"]),
+            Route("/channels/{channel}/history", self.history),
+        ]
 
     async def channels(self, request: Request) -> Response:
         """`{"channels": [{"name", "kind", "head", "age_ms", "stale"}]}` that the token may read."""
-        grant = self._authorize(request)
+        grant = authorize(self._hub, request)
         rows = await self._listing.rows()
         return JsonAnswer({"channels": [row for row in rows if grant.may_read(row.name)]})
 
@@ -135,7 +119,7 @@ class Rest:
         The same `Idempotency-Key` and body again: the same answer, and nothing is published twice.
         An entry of a batch that is refused does not hold back the others; then the status is 207.
         """
-        grant = self._authorize(request)
+        grant = authorize(self._hub, request)
         if not self._hub.running:
             raise ProtocolError(NOT_RUNNING, code=codes.FAILED)
         channel = check_channel(request.path_params["channel"])
@@ -144,7 +128,7 @@ class Rest:
             raise ProtocolError(message, code=codes.FORBIDDEN)
         ingest, key = self._hub.ingest, request.headers.get("Idempotency-Key")
         producer = None if key is None else _producer(grant, key)
-        posted = read_posted(await self._body(request))
+        posted = read_posted(await body_of(request, self._hub.settings.body_bytes))
         # Submitted together, so that nobody else's publishes come in between.
         waiting = []
         for number, entry in enumerate(posted.entries):
@@ -167,24 +151,8 @@ class Rest:
 
     # What the endpoints share
 
-    def _authorize(self, request: Request) -> Grant:
-        headers = request.headers
-        for name in _SINGLE:
-            # A proxy in front may have looked at the other one.
-            if len(headers.getlist(name)) > 1:
-                raise ProtocolError(f"{name}: expected the header once")
-        origin, allowed = headers.get("Origin"), self._hub.settings.allowed_origins
-        if not origin_allowed(origin, headers.get("Host", ""), allowed):
-            raise ProtocolError(f"pages of {origin} may not ask here", code=codes.FORBIDDEN)
-        try:
-            return self._hub.authenticator.authenticate(
-                shown_token(headers.get("Authorization")) or ""
-            )
-        except AuthError as error:
-            raise ProtocolError(error.reason, code=codes.UNAUTHORIZED) from None
-
     def _readable_channel(self, request: Request) -> str:
-        grant = self._authorize(request)
+        grant = authorize(self._hub, request)
         channel = check_channel(request.path_params["channel"])
         if not grant.may_read(channel):
             message = f"the token does not allow reading {channel}"
@@ -203,26 +171,6 @@ class Rest:
         if reading.position is None:
             raise _unknown(channel)
         return feed_of(reading, self._hub.streams, self._hub.clock())
-
-    async def _body(self, request: Request) -> bytes:
-        most = self._hub.settings.body_bytes
-        declared = request.headers.get("Content-Length", "")
-        body = bytearray()
-        if not (declared.isdecimal() and int(declared) > most):
-            try:
-                async with asyncio.timeout(BODY_SECONDS):
-                    async for part in request.stream():
-                        body += part
-                        if len(body) > most:
-                            break
-                    else:
-                        return bytes(body)
-            except TimeoutError:
-                message = f"expected the body within {BODY_SECONDS:g} s"
-                # What may still come of it is nobody's request.
-                headers = {"Connection": "close"}
-                raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, message, headers) from None
-        raise ProtocolError(f"expected a body of at most {most} bytes", code=codes.TOO_LARGE)
 
 
 def _unknown(channel: str) -> ProtocolError:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hub.server.answers import HANDLERS
 from hub.server.health import Health
 from hub.server.hub import Hub
+from hub.server.login import Login
 from hub.server.page_files import page_routes
 from hub.server.rest import Rest
 from hub.server.settings import Settings
+
+API = "/api/v1"
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -66,7 +71,9 @@ class SecureHeaders:
 
 def routes(hub: Hub, health: Health) -> list[BaseRoute]:
     """REST, health and the page."""
-    return [Rest(hub).route(), *health.routes(), *page_routes()]
+    api = [*Rest(hub).routes(), *Login(hub).routes()]
+    answers = Middleware(ExceptionMiddleware, handlers=HANDLERS)
+    return [Mount(API, routes=api, middleware=[answers]), *health.routes(), *page_routes()]
 
 
 def middleware(settings: Settings) -> list[Middleware]:
@@ -77,7 +84,8 @@ def middleware(settings: Settings) -> list[Middleware]:
             Middleware(
                 CORSMiddleware,
                 allow_origins=settings.allowed_origins,
-                allow_methods=["GET", "POST"],
+                allow_credentials=True,
+                allow_methods=["GET", "POST", "DELETE"],
                 allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match"],
                 expose_headers=["ETag", "Retry-After"],
                 max_age=600,

@@ -24,8 +24,8 @@ class UpgradeRequest(msgspec.Struct, frozen=True):
     path: without the query; percent-encoding is left as it came. accept: what answers the key.
     authorization, origin: None where the client sent none; origin, as programs other than
     browsers do. offered: the sub-protocols that the client offers, in its order of preference.
-    extensions: the values of Sec-WebSocket-Extensions, unread. Values are ISO-8859-1, as HTTP has
-    them.
+    extensions: the values of Sec-WebSocket-Extensions, unread. cookie: all of them, or None. Values
+    are ISO-8859-1, as HTTP has them.
     """
 
     path: str
@@ -36,6 +36,7 @@ class UpgradeRequest(msgspec.Struct, frozen=True):
     origin: str | None
     offered: tuple[str, ...]
     extensions: tuple[str, ...]
+    cookie: str | None = None
 
 
 # The tokens of RFC 9110 section 5.6.2 and visible ASCII, with single spaces for white space.
@@ -89,4 +90,5 @@ def read_plain(head: bytes) -> UpgradeRequest | None:
         headers.get("origin"),
         tuple(offer.replace(" ", "").split(",")) if offer else (),
         () if extension is None else (extension,),
+        headers.get("cookie"),
     )

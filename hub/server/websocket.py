@@ -16,6 +16,7 @@ from hub.protocol.codes import Code
 from hub.protocol.frames import SUBPROTOCOL
 from hub.server.batch import word
 from hub.server.connection import Connection
+from hub.server.cookie import cookie_token
 from hub.server.handshake import Accepted, Rejected, open_handshake, reject
 from hub.server.identity import shown_token
 from hub.server.media import PLAIN, compressing, give_back, take_descriptor
@@ -152,13 +153,16 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
             medium = media.by_transport
         else:
             medium = media.by_batch if hub.settings.batched_writes else media.by_descriptor
+        token = shown_token(request.authorization, request.offered)
+        if token is None:
+            token = cookie_token(request.cookie, request.origin, request.host)
         outbox = Outbox(medium, self._write_first, hub.limits)
         hub.admit(
             self,
             outbox,
             origin=request.origin,
             host=request.host,
-            token=shown_token(request.authorization, request.offered),
+            token=token,
         )
 
     def _write_first(self, welcome: bytes) -> None:

@@ -18,7 +18,7 @@ from hub.protocol.codes import Code
 from hub.protocol.publication import Publication, SetValue
 from hub.protocol.reading import ChannelReading
 from hub.protocol.streams import Kind
-from hub.server import rest
+from hub.server import access
 from hub.server.answers import STATUS
 from hub.server.auth import mint_token
 from tests.support.brokers import store
@@ -599,7 +599,7 @@ async def test_a_body_that_does_not_come_is_given_up(
     live: LiveHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The connection ends with its deadline; it used to be held for as long as its client liked."""
-    monkeypatch.setattr(rest, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(access, "BODY_SECONDS", 0.05)
     head = (
         f"POST {CHANNELS}/orders HTTP/1.1\r\nHost: {urlsplit(live.url).netloc}\r\n"
         f"Authorization: Bearer {token()}\r\nContent-Length: 100\r\n\r\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -235,6 +236,11 @@ async def test_no_token_is_logged(live: LiveHub, caplog: pytest.LogCaptureFixtur
         await client.closed()
     async with welcomed(live.url, offer=("tapecast.v1", f"bearer.{shown}")):
         pass
+    cookie = f"tapecast-{urlsplit(live.url).port}="
+    async with welcomed(live.url, cookie=cookie + shown, origin=live.url):
+        pass
+    async with opened(live.url, cookie=cookie + refused, origin=live.url) as client:
+        await client.closed()
     assert shown[-20:] not in caplog.text
 
 

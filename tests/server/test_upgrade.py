@@ -17,6 +17,7 @@ BROWSER = (
     ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"),
     ("Origin", "https://desk.example"),
     ("Accept-Encoding", "gzip, deflate, br, zstd"),
+    ("Cookie", "tapecast=x.y-z; other=1"),
     ("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits"),
 )
 
@@ -35,7 +36,7 @@ def test_a_plain_request_is_read_whole() -> None:
     """Each field, and the answer to the RFC's own key."""
     data = head(
         {"Sec-WebSocket-Protocol": f"{OURS}, bearer.a.b-c_d"},
-        extra=[("Authorization", "Bearer t"), ("Origin", "null"), BROWSER[-1]],
+        extra=[("Authorization", "Bearer t"), ("Origin", "null"), *BROWSER[-2:]],
         line="GET /ws%20x?a=1?b HTTP/1.1",
     )
     assert read_plain(data) == UpgradeRequest(
@@ -47,6 +48,7 @@ def test_a_plain_request_is_read_whole() -> None:
         origin="null",
         offered=(OURS, "bearer.a.b-c_d"),
         extensions=("permessage-deflate; client_max_window_bits",),
+        cookie="tapecast=x.y-z; other=1",
     )
 
 

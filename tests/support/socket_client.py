@@ -113,6 +113,7 @@ async def opened(
     *,
     path: str = "/ws",
     origin: str | None = None,
+    cookie: str | None = None,
     offer: tuple[str, ...] = (SUBPROTOCOL,),
     receive_buffer: int | None = None,
     compression: str | None = "deflate",
@@ -131,7 +132,10 @@ async def opened(
     async with connect(
         f"ws://{address.netloc}{path}",
         sock=sock,
-        additional_headers={"Authorization": f"Bearer {token}"} if token is not None else {},
+        additional_headers={
+            **({"Authorization": f"Bearer {token}"} if token is not None else {}),
+            **({"Cookie": cookie} if cookie is not None else {}),
+        },
         origin=origin,  # type: ignore[arg-type]
         subprotocols=[Subprotocol(name) for name in offer] or None,
         # A client of a test reads when it is told to, and never pings by itself.

@@ -62,6 +62,7 @@ VARIABLE = {
     "Sec-WebSocket-Extensions": values(OFFER, "x-other, permessage-deflate") | extensions,
     "Authorization": values("Bearer x"),
     "Origin": values("https://desk.example", "null"),
+    "Cookie": values("tapecast=x.y-z", "tapecast-8000=x; other=1"),
     "X-Any": values("x"),
     "Content-Length": values("0"),
 }
