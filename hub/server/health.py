@@ -18,7 +18,7 @@ from hub import __version__
 from hub.server.answers import JsonAnswer
 from hub.server.board import Board
 from hub.server.hub import Hub
-from hub.server.metrics import CONTENT_TYPE, Gauges, Worker, expose
+from hub.server.metrics import CONTENT_TYPE, Gauges, Metrics, Worker, expose
 
 REPORT_SECONDS = 1.0
 SILENT_SECONDS = 5.0
@@ -72,10 +72,15 @@ class Health:
 
     async def metrics(self, request: Request) -> Response:
         """Counts and gauges for Prometheus, of all workers."""
-        self.report()
         # In a thread, as the system counts a worker's open files one by one.
-        text = await asyncio.to_thread(expose, self._board.totals(), self._board.workers())
+        text = await asyncio.to_thread(expose, *self.totals())
         return Response(text, headers={"Content-Type": CONTENT_TYPE})
+
+    def totals(self) -> tuple[Metrics, dict[int, Worker]]:
+        """What all workers count together, and each that lives by its number: this one as of now,
+        the others as of their last report."""
+        self.report()
+        return self._board.totals(), self._board.workers()
 
     def report(self) -> None:
         """Let the others know what this worker counts, and how it is."""

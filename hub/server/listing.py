@@ -77,8 +77,15 @@ class Listing:
         async with self._lock:
             if self._clock() >= self._fresh_until:
                 await self._refresh()
+        return self.known()
+
+    def known(self) -> list[Row]:
+        """The channels that are live here or were listed the last time, without asking anybody."""
         now = self._clock()
         feeds = dict(self._feeds)
+        for feed in feeds.values():
+            # Nobody looks after these.
+            feed.check_freshness(now)
         for audience in self._registry:
             if audience.feed.position.epoch:
                 feeds[audience.channel] = audience.feed

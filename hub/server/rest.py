@@ -45,9 +45,9 @@ _SINCE = re.compile(
 class Rest:
     """The endpoints of one hub."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, listing: Listing) -> None:
         self._hub = hub
-        self._listing = Listing(hub.broker, hub.registry, hub.streams, hub.clock, hub.wall_clock)
+        self._listing = listing
 
     def routes(self) -> list[Route]:
         return [

@@ -12,7 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hub.server.answers import HANDLERS
 from hub.server.health import Health
 from hub.server.hub import Hub
+from hub.server.listing import Listing
 from hub.server.login import Login
+from hub.server.overview import Overview
 from hub.server.page_files import page_routes
 from hub.server.rest import Rest
 from hub.server.settings import Settings
@@ -71,7 +73,12 @@ class SecureHeaders:
 
 def routes(hub: Hub, health: Health) -> list[BaseRoute]:
     """REST, health and the page."""
-    api = [*Rest(hub).routes(), *Login(hub).routes()]
+    listing = Listing(hub.broker, hub.registry, hub.streams, hub.clock, hub.wall_clock)
+    api = [
+        *Rest(hub, listing).routes(),
+        *Login(hub).routes(),
+        *Overview(hub, health, listing).routes(),
+    ]
     answers = Middleware(ExceptionMiddleware, handlers=HANDLERS)
     return [Mount(API, routes=api, middleware=[answers]), *health.routes(), *page_routes()]
 
