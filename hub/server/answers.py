@@ -44,6 +44,11 @@ class JsonAnswer(Response):
         return msgspec.json.encode(content)
 
 
+def listed_tags(if_none_match: str) -> set[str]:
+    """The entity tags of an If-None-Match, which compares weakly (RFC 9110 section 13.1.2)."""
+    return {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+
+
 def describe(error: ProtocolError | BrokerUnavailableError) -> dict[str, object]:
     """An error as an answer carries it: `{"code", "name", "message", "retry"}`."""
     if isinstance(error, ProtocolError):

@@ -27,7 +27,7 @@ from hub.protocol.position import MAX_SEQ, Position
 from hub.protocol.publication import Receipt
 from hub.protocol.streams import Kind, stream_options
 from hub.server.access import authorize, body_of
-from hub.server.answers import JsonAnswer, describe
+from hub.server.answers import JsonAnswer, describe, listed_tags
 from hub.server.hub import NOT_RUNNING, Hub
 from hub.server.ingest import PublishRequest, producer_id
 from hub.server.listing import Listing, feed_of
@@ -69,7 +69,7 @@ class Rest:
         feed = await self._feed(channel)
         at = feed.position
         etag = f'"{at.epoch}-{at.seq}-{at.tag}{"-stale" if feed.stale else ""}"'
-        if etag in _listed(request.headers.get("If-None-Match", "")):
+        if etag in listed_tags(request.headers.get("If-None-Match", "")):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
         frame = b'%b,"kind":"%b","stale":%b}' % (
             feed.snapshot().payload[:-1],
@@ -178,11 +178,6 @@ def _unknown(channel: str) -> ProtocolError:
 
 
 # Reading
-
-
-def _listed(header: str) -> set[str]:
-    """The entity tags of an If-None-Match, which compares weakly (RFC 9110 section 13.1.2)."""
-    return {tag.strip().removeprefix("W/") for tag in header.split(",")}
 
 
 def _limit(text: str) -> int:

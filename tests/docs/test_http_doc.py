@@ -13,6 +13,7 @@ from hub.protocol.scripts import ANSWERS_KEPT, ANSWERS_SECONDS
 from hub.server.answers import STATUS
 from hub.server.app import create_app
 from hub.server.metrics import Metrics, expose
+from hub.server.page_files import page_routes
 from hub.server.posted import MAX_BATCH
 from hub.server.rest import DEFAULT_ENTRIES, MAX_ENTRIES, MAX_IDEMPOTENCY_KEY
 from hub.server.settings import Settings
@@ -34,14 +35,15 @@ def tables(heading: str) -> list[list[str]]:
 
 
 def test_every_endpoint_is_documented() -> None:
-    """The requests of the page are those of the application, but for the page's own files."""
+    """The requests of the page are those of the application, but for the pages' files."""
     app = create_app(Settings(jwt_secret=SECRET), MemoryBroker())
+    pages = {route.path for route in page_routes()} - {"/"}
     served = set()
     for route in app.routes:
         if isinstance(route, Mount):
             served |= {(method, route.path + each.path) for each in route.routes
                        if isinstance(each, Route) for method in each.methods or ()}  # fmt: skip
-        elif isinstance(route, Route) and not route.path.startswith("/page/"):
+        elif isinstance(route, Route) and route.path not in pages:
             served |= {(method, route.path) for method in route.methods or ()}
     documented = {tuple(row[0].strip("`").split(" ")) for row in tables("request")}
     assert {each for each in served if each[0] != "HEAD"} == documented | {("GET", "/")}

@@ -1,4 +1,4 @@
-"""The page in a real Chromium, against a real hub."""
+"""The plain page in a real Chromium, against a real hub: what is shown where no dashboard is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from hub.protocol.publication import (
     Touch,
 )
 from hub.protocol.streams import Kind
+from hub.server import page_files
 from tests.support.brokers import store
 from tests.support.livehub import LiveHub, token
 from tests.support.valkey import Valkey
@@ -145,7 +147,7 @@ def _strange(url: str, own: str) -> list[str]:
 
 async def sign_in(page: Page, live: LiveHub) -> None:
     """Open the page with a token for everything."""
-    await page.goto(f"{live.url}/#token={token()}")
+    await page.goto(f"{live.url}/page/#token={token()}")
     await expect(page.locator("#link-text")).to_have_text("Connected")
 
 
@@ -159,7 +161,7 @@ async def test_numbers_are_live_without_a_reload(
 ) -> None:
     """Somebody who signs in with a token sees every change of the portfolio as it was sent."""
     await publisher.value("portfolio", PORTFOLIO)
-    await page.goto(live.url)
+    await page.goto(f"{live.url}/page/")
     await page.evaluate("window.loadedOnce = true")
     await page.get_by_label("Token or API key").fill(token())
     await page.get_by_role("button", name="Sign in").click()
@@ -331,7 +333,7 @@ async def test_the_token_leaves_the_address_and_outlives_a_reload(
     """A token in the fragment is in no address and no history, and is kept for this tab alone."""
     await publisher.value("portfolio", PORTFOLIO)
     await sign_in(page, live)
-    assert page.url == f"{live.url}/"
+    assert page.url == f"{live.url}/page/"
     await page.reload()
     await expect(card(page, "portfolio")).to_be_visible()
     await page.get_by_role("button", name="Sign out").click()
@@ -340,10 +342,23 @@ async def test_the_token_leaves_the_address_and_outlives_a_reload(
     assert await card(page, "portfolio").count() == 0
 
 
+async def test_where_no_dashboard_is_the_printed_address_leads_here(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The token in the fragment of `/` survives the way, and leaves the address all the same."""
+    monkeypatch.setattr(page_files, "DASHBOARD", tmp_path / "nothing")
+    async with LiveHub(MemoryBroker()) as live:
+        page = await browser.new_page()
+        await page.goto(f"{live.url}/#token={token()}")
+        await expect(page.locator("#link-text")).to_have_text("Connected")
+        assert page.url == f"{live.url}/page/"
+        await page.close()
+
+
 async def test_a_wrong_token_is_told(browser: Browser, live: LiveHub) -> None:
     """Whoever shows a token that the hub does not take is told so, and can try another."""
     page = await browser.new_page()
-    await page.goto(live.url)
+    await page.goto(f"{live.url}/page/")
     await page.get_by_label("Token or API key").fill("nonsense")
     await page.get_by_role("button", name="Sign in").click()
     await expect(page.get_by_role("alert")).to_contain_text("does not take this token")
@@ -433,7 +448,7 @@ async def test_the_page_fits_its_window(page: Page, live: LiveHub, publisher: Pu
 
 async def test_the_page_reconnects_by_the_table_of_codes(page: Page, live: LiveHub) -> None:
     """The page's rule says of every close code what the table says."""
-    await page.goto(live.url)
+    await page.goto(f"{live.url}/page/")
     numbers = [*(code.number for code in codes.TABLE), 1005, 3000, 4400, 4499, 4500, 4599, 4600]
     rule = "async (numbers) => numbers.map((await import('/page/client.js')).shouldReconnect)"
     assert await page.evaluate(rule, numbers) == [codes.should_reconnect(n) for n in numbers]
@@ -441,7 +456,7 @@ async def test_the_page_reconnects_by_the_table_of_codes(page: Page, live: LiveH
 
 async def test_decimals_are_compared_as_text(page: Page, live: LiveHub) -> None:
     """Which way a number moved is right beyond what a float can tell apart."""
-    await page.goto(live.url)
+    await page.goto(f"{live.url}/page/")
     compare = "async ([a, b]) => (await import('/page/format.js')).compareDecimals(a, b)"
     for a, b, order in [
         ("1", "1.00", 0),
@@ -460,9 +475,9 @@ async def test_decimals_are_compared_as_text(page: Page, live: LiveHub) -> None:
 
 async def test_files_are_asked_for_again_only_when_they_changed(page: Page, live: LiveHub) -> None:
     """A reload is answered with 304 for each file, so that another version is never mixed in."""
-    await page.goto(live.url)
+    await page.goto(f"{live.url}/page/")
     statuses: list[int] = []
-    for name in ("/", "/page/page.js", "/page/page.css", "/page/icon.svg"):
+    for name in ("/page/", "/page/page.js", "/page/page.css", "/page/icon.svg"):
         first = await page.request.get(live.url + name)
         etag = first.headers["etag"]
         again = await page.request.get(live.url + name, headers={"If-None-Match": etag})

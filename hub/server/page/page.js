@@ -32,7 +32,7 @@ class Board {
   constructor(token, signOut) {
     this.#token = token;
     this.#signOut = signOut;
-    const url = new URL("ws", document.baseURI);
+    const url = new URL("../ws", document.baseURI);
     url.protocol = url.protocol.replace("http", "ws");
     this.#client = new HubClient(url.href, token, this);
   }
@@ -68,7 +68,7 @@ class Board {
     if (document.visibilityState === "hidden" && this.#channels.size) return;
     let response;
     try {
-      response = await fetch("api/v1/channels", {
+      response = await fetch("../api/v1/channels", {
         headers: { Authorization: `Bearer ${this.#token}` },
         cache: "no-store",
       });
