@@ -8,10 +8,13 @@ RUN python -m venv /opt/tapecast
 COPY requirements/ requirements/
 RUN /opt/tapecast/bin/pip install --require-hashes --no-deps -r requirements/runtime.txt \
     && pip install --require-hashes --no-deps -r requirements/build.txt
+# The dashboard next, with Node from PyPI: no part of the image needs that once it is built.
+COPY dashboard/ dashboard/
+RUN TAPECAST_DASHBOARD=require python -m dashboard.shipping
 COPY LICENSE README.md pyproject.toml ./
 COPY hub/ hub/
 COPY producers/ producers/
-RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
+RUN TAPECAST_DASHBOARD=require pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
     && /opt/tapecast/bin/pip install --no-deps dist/*.whl
 
 FROM python:3.13-slim-bookworm

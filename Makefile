@@ -1,6 +1,9 @@
 # Needs git, make and Python 3.11 or newer. Everything else goes into .venv, at the versions and
 # hashes of requirements/; a second call installs nothing.
 #
+# `demo` builds the dashboard where its sources changed, and shows how far that is; pip would do the
+# same in silence.
+#
 # The locks are whole, so pip resolves nothing (--no-deps). Where it did, some versions of pip took
 # the newest release of a requirement with an extra (coverage[toml]) and then refused it for want
 # of a hash.
@@ -22,6 +25,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.runtime ## Run everything on this machine: Valkey, hub, paper agent; prints a URL and a token
+	@$(BIN)/python -m dashboard.shipping
 	@exec $(BIN)/tapecast demo $(ARGS)
 
 # pytest comes last and its summary line closes the output; it fails below complete branch
@@ -62,8 +66,9 @@ lock: ## Lock the dependencies anew (needs uv); ARGS=--upgrade takes the newest 
 	@$(COMPILE) --group node -o requirements/node.txt
 
 clean: ## Remove what was installed, built or cached
-	@rm -rf .venv build dist dashboard/dist dashboard/node_modules .coverage .coverage.* .hypothesis .*_cache
-	@find hub producers tests benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +
+	@rm -rf .venv build dist dashboard/dist dashboard/dist-app dashboard/node_modules \
+		hub/server/dashboard .coverage .coverage.* .hypothesis .*_cache
+	@find hub producers tests benchmarks dashboard -type d -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Tapecast needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + ": name another with make PYTHON=...")'
@@ -72,7 +77,7 @@ clean: ## Remove what was installed, built or cached
 .venv/.runtime: .venv/pyvenv.cfg pyproject.toml hub/__init__.py requirements/build.txt requirements/runtime.txt
 	@echo "Installing Tapecast into .venv ..."
 	@$(PIP) install --require-hashes --no-deps -r requirements/build.txt -r requirements/runtime.txt
-	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@TAPECAST_DASHBOARD=skip $(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/.dev: .venv/.runtime requirements/dev.txt

@@ -33,6 +33,7 @@ OTHER_NAMES: Mapping[str, str] = {
     "TAPECAST_CONFIG": "the TOML file to read",
     "TAPECAST_URL": "the hub that clients use",
     "TAPECAST_TOKEN": "the token that clients show",
+    "TAPECAST_DASHBOARD": "whether a build must have the dashboard, or leaves it out",
     "TAPECAST_REQUIRE_ALL": "fail tests that would be skipped",
 }
 """Names in the environment that are no settings of the hub."""
