@@ -207,6 +207,17 @@ def test_make_lists_every_target() -> None:
     assert {line.split()[1] for line in shown.splitlines()} == set(phony[1].split())
 
 
+def test_demo_shows_how_the_dashboard_is_built() -> None:
+    """`make demo` builds it before it starts anything, and pip is kept from doing so in silence."""
+    command = ["make", "--no-print-directory", "--dry-run", "--always-make", "demo"]
+    shown = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    install, build, demo = (
+        shown.index(step)
+        for step in ("TAPECAST_DASHBOARD=skip .venv/bin/pip ", "-m dashboard.shipping", "cast demo")
+    )
+    assert install < build < demo
+
+
 def test_ci_runs_the_tests_with_everything_required() -> None:
     """CI's script is a sound program that ends as `make test`, with no test skipped."""
     script = ROOT / ".ci" / "run"
