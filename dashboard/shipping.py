@@ -101,7 +101,7 @@ def _build(root: Path, say: Callable[[str], None]) -> None:
         step(f"building it with Node {node.version} (npm run {SCRIPT}) ...")
         built = node.dashboard / BUILT
         shutil.rmtree(built, ignore_errors=True)
-        made = node.run("run", "--silent", SCRIPT)
+        made = node.run("run", "--loglevel", "error", SCRIPT)
         if made.returncode:
             raise ShippingError(f"npm run {SCRIPT} failed: {made.stdout}")
         if not (built / "index.html").is_file():

@@ -91,6 +91,15 @@ def test_a_build_that_fails_is_told_in_one_line(root: Path) -> None:
     assert ship_in(root)[0]
 
 
+def test_a_checkout_without_the_script_says_so(root: Path) -> None:
+    """What npm complains of is told; the line used to end where its reason should stand."""
+    package = root / "dashboard" / "package.json"
+    package.write_text(package.read_text().replace("build:app", "build:other"))
+    there, said = ship_in(root)
+    assert not there
+    assert 'failed: npm error Missing script: "build:app" -- the hub' in said[-1]
+
+
 def test_a_build_of_nothing_is_none(root: Path) -> None:
     """Without its page there is no dashboard, whatever the script says."""
     write_source(root, "headless")
