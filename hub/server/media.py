@@ -34,7 +34,7 @@ from hub.server.batch import descriptor as descriptor_of
 from hub.server.deflate import deflate
 from hub.server.wsframes import encode_compressed_text, encode_text
 
-LEAST_BATCH = 4
+LEAST_BATCH = 16
 """Connections for which a batch takes less than a system call each."""
 
 Join: TypeAlias = Callable[[Sequence[Frame]], bytes]
