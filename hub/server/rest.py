@@ -25,12 +25,12 @@ from hub.protocol.envelope import Envelope
 from hub.protocol.errors import ProtocolError
 from hub.protocol.position import MAX_SEQ, Position
 from hub.protocol.publication import Receipt
-from hub.protocol.streams import Kind, stream_options
 from hub.server.access import authorize, body_of
 from hub.server.answers import JsonAnswer, describe, listed_tags
+from hub.server.current import current_feed
 from hub.server.hub import NOT_RUNNING, Hub
 from hub.server.ingest import PublishRequest, producer_id
-from hub.server.listing import Listing, feed_of
+from hub.server.listing import Listing
 from hub.server.posted import read_posted
 
 DEFAULT_ENTRIES = 100
@@ -161,16 +161,10 @@ class Rest:
 
     async def _feed(self, channel: str) -> Feed:
         """The channel's live feed, or one made for this request."""
-        audience = self._hub.registry.get(channel)
-        if audience is not None and audience.feed.position.epoch:
-            return audience.feed
-        options = stream_options(channel, self._hub.streams)
-        is_log = await self._hub.ingest.kind_of(channel) is Kind.LOG
-        limit = options.history if is_log else 1
-        reading = await self._hub.broker.read(channel, None, limit)
-        if reading.position is None:
+        feed = await current_feed(self._hub, channel)
+        if feed is None:
             raise _unknown(channel)
-        return feed_of(reading, self._hub.streams, self._hub.clock())
+        return feed
 
 
 def _unknown(channel: str) -> ProtocolError:
