@@ -12,11 +12,12 @@ class Frame:
     """The payload of a text frame, and each transport's spelling of it, made once.
 
     `wire`, `compressed` and `text` belong to the transports: RFC 6455 bytes, those for clients
-    that agreed to compression (RFC 7692), and the payload as str. `published_at` is that of the
-    one envelope that it carries, in microseconds; 0 for any other frame.
+    that agreed to compression (RFC 7692), and the payload as str. `translated` belongs to a medium
+    whose connections speak another language: the frames to send in its place. `published_at` is
+    that of the one envelope that it carries, in microseconds; 0 for any other frame.
     """
 
-    __slots__ = ("compressed", "payload", "published_at", "text", "wire")
+    __slots__ = ("compressed", "payload", "published_at", "text", "translated", "wire")
 
     def __init__(self, payload: bytes, published_at: int = 0) -> None:
         self.payload = payload
@@ -24,6 +25,7 @@ class Frame:
         self.wire: bytes | None = None
         self.compressed: bytes | None = None
         self.text: str | None = None
+        self.translated: tuple[Frame, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.payload)

@@ -14,6 +14,7 @@ def test_a_frame_is_spelled_by_nobody_at_first() -> None:
     assert frame.wire is None
     assert frame.compressed is None
     assert frame.text is None
+    assert frame.translated is None
 
 
 @pytest.mark.parametrize(
