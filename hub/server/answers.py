@@ -65,10 +65,10 @@ def describe(error: ProtocolError | BrokerUnavailableError) -> dict[str, object]
     }
 
 
-def refuse(error: ProtocolError | BrokerUnavailableError) -> JsonAnswer:
-    """The whole answer to a request that failed."""
+def refuse(error: ProtocolError | BrokerUnavailableError, **beside: object) -> JsonAnswer:
+    """The whole answer to a request that failed; `beside` are fields besides the error."""
     code = error.code if isinstance(error, ProtocolError) else codes.UNAVAILABLE
-    answer = JsonAnswer({"error": describe(error)}, STATUS[code])
+    answer = JsonAnswer({"error": describe(error), **beside}, STATUS[code])
     if code is codes.UNAUTHORIZED:
         # RFC 9110 section 15.5.2: a 401 says how to authenticate.
         answer.headers["WWW-Authenticate"] = 'Bearer realm="tapecast"'

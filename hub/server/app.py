@@ -43,16 +43,24 @@ def create_app(
         async with hub:
             health.report()
             hub.tasks.start(health.report_forever(), "report")
+            if hub.legacy is not None:
+                hub.tasks.start(hub.legacy.heartbeats.run(), "legacy heartbeats")
             # What uvicorn hands to the `ws=` class as its `app_state`.
             yield {"hub": hub}
         # The last counts, which a worker that takes this one's place goes on from.
         health.report()
 
-    app = Starlette(
-        routes=[*routes(hub, health), WebSocketRoute("/ws", serve_websocket)],
-        middleware=middleware(settings),
-        lifespan=lifespan,
-    )
+    all_routes = [*routes(hub, health), WebSocketRoute("/ws", serve_websocket)]
+    stack = middleware(settings)
+    if settings.legacy_paths:
+        # Imported where it is wanted: most hubs know nothing of old dashboards.
+        from hub.server.legacy.routes import serve_legacy
+
+        old_routes, before = serve_legacy(hub, health)
+        # The first that takes a path serves it, and ours take all below /api/v1.
+        all_routes = [*old_routes, *all_routes]
+        stack = [before, *stack]
+    app = Starlette(routes=all_routes, middleware=stack, lifespan=lifespan)
     app.state.hub = hub
     app.state.settings = settings
     app.state.authenticator = hub.authenticator

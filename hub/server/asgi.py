@@ -14,8 +14,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
 
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+from starlette.types import Message, Scope
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hub.core.frame import Frame
@@ -29,6 +32,9 @@ from hub.server.cookie import cookie_token
 from hub.server.hub import Hub
 from hub.server.identity import shown_token
 from hub.server.wsframes import cut_reason
+
+if TYPE_CHECKING:
+    from hub.server.legacy.places import Place
 
 HIGH_WATER_CHARACTERS = 64 * 1024
 LOW_WATER_CHARACTERS = 16 * 1024
@@ -70,8 +76,7 @@ async def serve_websocket(websocket: WebSocket) -> None:
     """
     hub: Hub = websocket.app.state.hub
     offered = websocket.scope["subprotocols"]
-    is_ambiguous = any(len(websocket.headers.getlist(name)) > 1 for name in _SINGLE)
-    if is_ambiguous or (offered and SUBPROTOCOL not in offered):
+    if is_ambiguous(websocket) or (offered and SUBPROTOCOL not in offered):
         # Before accept, a close is answered with 403 (ASGI specification, "Disconnect").
         await websocket.close()
         return
@@ -81,15 +86,38 @@ async def serve_websocket(websocket: WebSocket) -> None:
     await connection.run()
 
 
+class Socket(Protocol):
+    """What is used of a Starlette WebSocket."""
+
+    @property
+    def headers(self) -> Headers: ...
+
+    @property
+    def scope(self) -> Scope: ...
+
+    async def receive(self) -> Message: ...
+
+    async def send_text(self, text: str, /) -> None: ...
+
+    async def close(self, code: int, reason: str, /) -> None: ...
+
+
+def is_ambiguous(request: HTTPConnection) -> bool:
+    """Whether a header came twice that would then mean two things."""
+    return any(len(request.headers.getlist(name)) > 1 for name in _SINGLE)
+
+
 class AsgiConnection(Connection):
     """One connection, from its handshake to its end."""
 
-    __slots__ = ("_backlog", "_changed", "_closing", "_hub", "_paused", "_waiting", "_websocket",
-                 "_work")  # fmt: skip
+    __slots__ = ("_backlog", "_changed", "_closing", "_hub", "_paused", "_place", "_waiting",
+                 "_websocket", "_work")  # fmt: skip
 
-    def __init__(self, websocket: WebSocket, hub: Hub) -> None:
+    def __init__(self, websocket: Socket, hub: Hub, place: Place | None = None) -> None:
         self._websocket = websocket
         self._hub = hub
+        # Of the old server's paths; None for our own.
+        self._place = place
         self._waiting: deque[str] = deque()
         self._backlog = 0
         self._paused = False
@@ -99,6 +127,9 @@ class AsgiConnection(Connection):
 
     def admit(self, offered: list[str]) -> None:
         """Open a session, or refuse the connection with a reason that a browser can see."""
+        if self._place is not None:
+            self._place.admit_asgi(self, ASGI, self._write, self._websocket)
+            return
         hub, headers = self._hub, self._websocket.headers
         outbox = Outbox(ASGI, self._write, hub.limits)
         origin, host = headers.get("origin"), headers.get("host", "")
@@ -140,7 +171,7 @@ class AsgiConnection(Connection):
                 reason = f"message of {len(payload)} bytes; at most {limit} are taken"
                 self._hub.close(self, codes.TOO_BIG, reason)
             else:
-                self._hub.receive(self, payload)
+                (self._place or self._hub).receive(self, payload)
             if self._paused:
                 # What a client sends while it reads nothing would be answered into its outbox.
                 await self._until_resumed()
@@ -179,7 +210,8 @@ class AsgiConnection(Connection):
             await self._changed.wait()
 
     def close(self, code: Code, reason: str) -> None:
-        self._closing = (code.number, cut_reason(reason))
+        number = code.number if self._place is None else self._place.close_number(code)
+        self._closing = (number, cut_reason(reason))
         self._changed.set()
 
     def abort(self) -> None:

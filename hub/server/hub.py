@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from math import inf
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from hub import __version__
 from hub.broker.base import Broker
@@ -40,6 +41,9 @@ from hub.server.offers import offer
 from hub.server.settings import Settings
 from hub.server.tasks import Tasks
 from hub.server.turnstile import Turnstile
+
+if TYPE_CHECKING:
+    from hub.server.legacy.places import Legacy
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +86,8 @@ class Hub:
         self.draining = False
         self.tasks = Tasks()
         self.turnstile = Turnstile(clock)
+        self.legacy: Legacy | None = None
+        """The paths of the old bot server, where they are served."""
         self.ingest = Ingest(broker, settings.streams, self.metrics)
         self.feeds = Feeds(
             broker,

@@ -29,6 +29,9 @@ PREFIX = "TAPECAST_"
 MIN_SECRET_BYTES = 32
 """RFC 7518 section 3.2: a key of at least the hash's size must be used with HS256."""
 
+LEGACY_SUBSCRIPTIONS = 7
+"""What a dashboard of the old bot server follows by one connection."""
+
 OTHER_NAMES: Mapping[str, str] = {
     "TAPECAST_CONFIG": "the TOML file to read",
     "TAPECAST_URL": "the hub that clients use",
@@ -87,6 +90,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drain_seconds: from SIGTERM to the last close.
     drain_spread_seconds: the window over which the closes are staged, within drain_seconds.
 
+    legacy_paths: whether the paths of the old bot server are served, for its dashboards.
+    legacy_query_token: whether a token counts there that is shown in the URL.
+    legacy_account: whose channels are shown there, as in portfolio:ACCOUNT; "": portfolio itself.
+
     streams: options by the stream's name; those known from the start are always there.
     """
 
@@ -121,6 +128,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drain_seconds: Seconds = 5.0
     drain_spread_seconds: Annotated[float, Meta(ge=0, le=_DAY)] = 3.0
 
+    legacy_paths: bool = False
+    legacy_query_token: bool = False
+    legacy_account: str = ""
+
     streams: Mapping[str, Stream] = msgspec.field(default_factory=lambda: dict(KNOWN))
 
     def __post_init__(self) -> None:
@@ -135,6 +146,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError(
                 f"drain_spread_seconds: expected at most drain_seconds ({self.drain_seconds}), "
                 f"got {self.drain_spread_seconds}"
+            )
+        self._check_legacy()
+
+    def _check_legacy(self) -> None:
+        for name in ("legacy_query_token", "legacy_account"):
+            if getattr(self, name) and not self.legacy_paths:
+                raise ValueError(f"{name}: expected legacy_paths = true with it")
+        if self.legacy_account:
+            try:
+                check_channel(f"portfolio:{self.legacy_account}")
+            except ChannelNameError as error:
+                raise ValueError(f"legacy_account: {error.message}") from None
+        if self.legacy_paths and self.max_subscriptions < LEGACY_SUBSCRIPTIONS:
+            raise ValueError(
+                f"max_subscriptions: expected at least {LEGACY_SUBSCRIPTIONS} with legacy_paths, "
+                f"got {self.max_subscriptions}"
             )
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
     from hub.server.hub import Hub
+    from hub.server.legacy.places import Place
 
 PATH = "/ws"
 
@@ -43,13 +44,16 @@ PATH = "/ws"
 class WebSocketProtocol(asyncio.Protocol, Connection):
     """One connection, from its upgrade request to its end."""
 
-    __slots__ = ("_descriptor", "_head", "_hub", "_reader", "_rejected", "_response", "_transport")
+    __slots__ = ("_descriptor", "_head", "_hub", "_place", "_reader", "_rejected", "_response",
+                 "_transport")  # fmt: skip
 
     def __init__(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any]
     ) -> None:
         # uvicorn calls it so for each upgrade; `app_state` is what the lifespan yielded.
         self._hub: Hub = app_state["hub"]
+        # Of the old server's paths; None for our own.
+        self._place: Place | None = None
         self._reader: FrameReader | None = None
         self._rejected = False
         self._head = b""
@@ -70,7 +74,7 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
         for event in self._reader.receive(data):
             match event:
                 case Text(payload):
-                    self._hub.receive(self, payload)
+                    (self._place or self._hub).receive(self, payload)
                 case Ping(payload):
                     if self.session.outbox.clear:
                         self._transport.write(encode_pong(payload))
@@ -123,16 +127,9 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
     def _open(self) -> None:
         hub, transport = self._hub, self._transport
         head, self._head = self._head, b""
-        answer = open_handshake(
-            head,
-            subprotocols=(SUBPROTOCOL,),
-            # A browser hears of a refused origin only after the handshake: see `Hub.admit`.
-            origin_allowed=lambda request: True,
-            max_bytes=hub.settings.header_bytes,
-            compression=hub.settings.compression,
-        )
-        if not isinstance(answer, Rejected) and answer.request.path != PATH:
-            answer = reject(HTTPStatus.NOT_FOUND, f"WebSockets are at {PATH}")
+        if hub.legacy is not None:
+            self._place = hub.legacy.place_of(head)
+        answer = self._answer(head) if self._place is None else self._place.open_handshake(head)
         if isinstance(answer, Rejected):
             self._rejected = True
             transport.write(answer.response)
@@ -145,6 +142,20 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
         transport.set_write_buffer_limits(0)
         self._admit(answer)
 
+    def _answer(self, head: bytes) -> Accepted | Rejected:
+        settings = self._hub.settings
+        answer = open_handshake(
+            head,
+            subprotocols=(SUBPROTOCOL,),
+            # A browser hears of a refused origin only after the handshake: see `Hub.admit`.
+            origin_allowed=lambda request: True,
+            max_bytes=settings.header_bytes,
+            compression=settings.compression,
+        )
+        if isinstance(answer, Accepted) and answer.request.path != PATH:
+            return reject(HTTPStatus.NOT_FOUND, f"WebSockets are at {PATH}")
+        return answer
+
     def _admit(self, accepted: Accepted) -> None:
         hub, request = self._hub, accepted.request
         media = compressing(hub.settings.compression_bytes) if accepted.compresses else PLAIN
@@ -153,6 +164,9 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
             medium = media.by_transport
         else:
             medium = media.by_batch if hub.settings.batched_writes else media.by_descriptor
+        if self._place is not None:
+            self._place.admit_upgrade(self, medium, self._write_first, request)
+            return
         token = shown_token(request.authorization, request.offered)
         if token is None:
             token = cookie_token(request.cookie, request.origin, request.host)
@@ -181,7 +195,8 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
 
     def close(self, code: Code, reason: str) -> None:
         # Where the connection is refused, nothing was written yet.
-        self._transport.write(self._taken_response() + encode_close(code.number, reason))
+        number = code.number if self._place is None else self._place.close_number(code)
+        self._transport.write(self._taken_response() + encode_close(number, reason))
         # A client that still waits for room has frames before this one, and must read them.
         self._transport.resume_reading()
 
