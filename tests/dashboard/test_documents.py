@@ -16,8 +16,6 @@ from tests.support.node import DASHBOARD
 QUICKREF = page("docs/quickref.md")
 MIGRATION = page("docs/migration.md")
 SRC = DASHBOARD / "src"
-OLD_PATHS = {"TAPECAST_LEGACY_PATHS", "TAPECAST_LEGACY_QUERY_TOKEN"}
-"""Settings of the paths of the old bot server, which come with those."""
 
 
 def exported(path: str) -> set[str]:
@@ -86,7 +84,7 @@ def test_every_channel_and_event_is_listed() -> None:
 def test_settings_that_are_named_exist(text: str) -> None:
     """No variable is named that a hub would refuse."""
     named = set(re.findall(r"TAPECAST_[A-Z_]+", text))
-    assert named - OLD_PATHS <= {*FROM_ENVIRONMENT, *OTHER_NAMES}
+    assert named <= {*FROM_ENVIRONMENT, *OTHER_NAMES}
 
 
 def test_the_legacy_hooks_are_those_that_are_named() -> None:
