@@ -30,6 +30,7 @@ HUB_SETTINGS: Final = frozenset(
     {
         "allowed_origins",
         "auth_seconds",
+        "batched_writes",
         "body_bytes",
         "compression",
         "compression_bytes",
@@ -43,6 +44,9 @@ HUB_SETTINGS: Final = frozenset(
         "host",
         "idle_check_seconds",
         "keys_file",
+        "legacy_account",
+        "legacy_paths",
+        "legacy_query_token",
         "max_connections",
         "max_subscriptions",
         "outbox_bytes",
