@@ -24,6 +24,7 @@ import type * as wire from "./protocol.ts";
 import { ABNORMAL, NORMAL, PROTOCOL_BREACH, type PublishResult, SUBPROTOCOL } from "./protocol.ts";
 import { Rate } from "./rate.ts";
 import { Session } from "./session.ts";
+import { skewAfter } from "./skew.ts";
 import { Tokens } from "./tokens.ts";
 import { websocketUrl } from "./urls.ts";
 
@@ -162,8 +163,7 @@ export class Client {
     const { state, code, reason } = this.#link.status;
     if (state !== "idle" && this.#link.isAtRest) throw new HubError(code ?? NORMAL, reason);
     const content = { channel, event, data: copy(data) };
-    this.#n += 1;
-    const id = { producer: this.#producer, n: this.#n };
+    const id = { producer: this.#producer, n: ++this.#n };
     const params = { ...content, ...id, ...(key === undefined ? {} : { key }) };
     let abort = () => {};
     try {
@@ -203,7 +203,7 @@ export class Client {
       },
       rejected: (code: number, message: string) => this.#ended(code, message),
       beaten: ({ ts }: wire.Heartbeat) => {
-        this.#clockSkewMs = Date.now() - ts / 1000;
+        this.#clockSkewMs = skewAfter(this.#clockSkewMs, Date.now() - ts / 1000);
         this.#session.ping(performance.now());
       },
       answeredPing: (latencyMs: number) => {

@@ -434,6 +434,16 @@ test("latency, rate and skew are measured", async () => {
   expect(framesPerSecond).toBeLessThan(105);
 });
 
+test("what is long on its way does not make the hub's clock late", async () => {
+  // It did: on a line that was 20 seconds behind, a number of 20 seconds ago was of just now.
+  const { hub, client } = await connected();
+  const beat = (agoMs: number) =>
+    hub.connections[0]?.say({ type: "heartbeat", ts: (Date.now() - agoMs) * 1000, heads: {} });
+  hub.beat();
+  for (let n = 0; n < 5; n += 1) beat(20_000);
+  expect(client.stats.clockSkewMs).toBeLessThan(100);
+});
+
 test("a listener that throws stops no other", async () => {
   const thrown: unknown[] = [];
   vi.stubGlobal("queueMicrotask", (run: () => void) =>
