@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,11 @@ from tests.support.required import pytest_make_collect_report, pytest_runtest_ma
 from tests.support.valkey import Valkey
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
+
+
+# A shell without job control has what it starts in the background ignore SIGINT, and whatever that
+# starts: then no program under test would end by Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

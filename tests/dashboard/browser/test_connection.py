@@ -82,7 +82,9 @@ async def test_a_page_goes_on_after_it_was_offline(
     """Without a network the page says so and shows as of when it is; with one it is live again and
     has what was missed."""
     watch.forgive(HUB_IS_AWAY)
+    await publisher.portfolio(portfolio("10170"))
     await screen.log_in()
+    await expect(screen.equity).to_have_text("10,170.00")
     await screen.page.context.set_offline(True)
     await screen.is_in("offline")
     await expect(screen.banner).to_contain_text("Not connected")
