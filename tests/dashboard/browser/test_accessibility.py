@@ -158,6 +158,8 @@ async def test_all_of_it_is_reached_by_the_keyboard(screen: Screen, publisher: P
     await publisher.positions([position(1, "90"), position(2, "95")])
     page = screen.page
     await page.goto(screen.url)
+    # The page has loaded before its script has drawn the field.
+    await expect(screen.token_field).to_be_focused()
     await page.keyboard.type("nonsense")
     await expect(screen.token_field).to_have_value("nonsense")
     await screen.log_in()
