@@ -82,7 +82,7 @@ class Desk:
 
     async def _marks(self) -> None:
         numbers = self._chance.sample(range(POSITIONS), MARKED)
-        prices = [Decimal(self._chance.randrange(9000, 11000)) / 100 for _ in numbers]
+        prices = [self._price() for _ in numbers]
         rows = {
             f"p{n:03d}": self._position(n, price) for n, price in zip(numbers, prices, strict=True)
         }

@@ -8,7 +8,6 @@ connections began.
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from hub.core.wheel import Wheel
@@ -16,6 +15,7 @@ from hub.protocol import codes
 from hub.server.connection import Connection
 from hub.server.hub import Hub
 from hub.server.legacy import frames
+from hub.server.legacy.shapes import iso
 
 HEARTBEAT_SECONDS = 30.0
 SLOT_SECONDS = 0.25
@@ -53,8 +53,7 @@ class Heartbeats:
         if not due:
             return
         hub = self._hub
-        at = datetime.fromtimestamp(hub.wall_clock(), UTC).isoformat().replace("+00:00", "Z")
-        heartbeat = frames.own("heartbeat", {"timestamp": at})
+        heartbeat = frames.own("heartbeat", {"timestamp": iso(round(hub.wall_clock() * 1_000_000))})
         for each in due:
             session = each.connection.session
             if session.closed:
