@@ -28,9 +28,8 @@ from hub.protocol import codes
 from hub.protocol.codes import Code
 from hub.protocol.frames import SUBPROTOCOL
 from hub.server.connection import Connection
-from hub.server.cookie import cookie_token
+from hub.server.cookie import socket_token
 from hub.server.hub import Hub
-from hub.server.identity import shown_token
 from hub.server.wsframes import cut_reason
 
 if TYPE_CHECKING:
@@ -133,9 +132,8 @@ class AsgiConnection(Connection):
         hub, headers = self._hub, self._websocket.headers
         outbox = Outbox(ASGI, self._write, hub.limits)
         origin, host = headers.get("origin"), headers.get("host", "")
-        token = shown_token(headers.get("authorization"), offered)
-        if token is None:
-            token = cookie_token("; ".join(headers.getlist("cookie")), origin, host)
+        cookies = "; ".join(headers.getlist("cookie"))
+        token = socket_token(headers.get("authorization"), offered, cookies, origin, host)
         hub.admit(self, outbox, origin=origin, host=host, token=token)
 
     async def run(self) -> None:

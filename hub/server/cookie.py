@@ -19,6 +19,9 @@ Rules:
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+
+from hub.server.identity import shown_token
 
 NAME = "tapecast"
 SECURE_PREFIX = "__Host-"
@@ -41,6 +44,19 @@ def cookie_token(cookies: str | None, origin: str | None, host: str) -> str | No
     if cookies is None or origin is None:
         return None
     return _value(cookies, _name(host, secure=_is_secure(origin)))
+
+
+def socket_token(
+    authorization: str | None,
+    offered: Iterable[str],
+    cookies: str | None,
+    origin: str | None,
+    host: str,
+) -> str | None:
+    """The token that an upgrade request brings: one that is shown wins over the cookie's, also
+    where it is wrong."""
+    token = shown_token(authorization, offered)
+    return cookie_token(cookies, origin, host) if token is None else token
 
 
 def either_token(cookies: str, host: str) -> str | None:

@@ -16,9 +16,8 @@ from hub.protocol.codes import Code
 from hub.protocol.frames import SUBPROTOCOL
 from hub.server.batch import word
 from hub.server.connection import Connection
-from hub.server.cookie import cookie_token
+from hub.server.cookie import socket_token
 from hub.server.handshake import Accepted, Rejected, open_handshake, reject
-from hub.server.identity import shown_token
 from hub.server.media import PLAIN, compressing, give_back, take_descriptor
 from hub.server.wsframes import (
     Breach,
@@ -167,17 +166,10 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
         if self._place is not None:
             self._place.admit_upgrade(self, medium, self._write_first, request)
             return
-        token = shown_token(request.authorization, request.offered)
-        if token is None:
-            token = cookie_token(request.cookie, request.origin, request.host)
+        origin, host = request.origin, request.host
+        token = socket_token(request.authorization, request.offered, request.cookie, origin, host)
         outbox = Outbox(medium, self._write_first, hub.limits)
-        hub.admit(
-            self,
-            outbox,
-            origin=request.origin,
-            host=request.host,
-            token=token,
-        )
+        hub.admit(self, outbox, origin=origin, host=host, token=token)
 
     def _write_first(self, welcome: bytes) -> None:
         """The welcome leaves with the handshake's response: a write is a system call."""
