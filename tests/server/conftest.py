@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
 import pytest
+from playwright.async_api import Browser
 
 from hub.broker.base import Broker
 from hub.broker.memory import MemoryBroker
+from tests.support import chromium
 from tests.support.brokers import eventually
-from tests.support.livehub import ASGI, OWN, Adapter, LiveHub
+from tests.support.livehub import ASGI, ASGI_COMPRESSED, OWN, OWN_COMPRESSED, Adapter, LiveHub
 
 MakeHub: TypeAlias = Callable[..., Awaitable[LiveHub]]
 
@@ -41,6 +43,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(params=[OWN, ASGI], ids=lambda adapter: adapter.name)
 def adapter(request: pytest.FixtureRequest) -> Adapter:
     """Each of the two ways to hold a connection."""
+    found: Adapter = request.param
+    return found
+
+
+@pytest.fixture(
+    params=[OWN, ASGI, OWN_COMPRESSED, ASGI_COMPRESSED], ids=lambda adapter: adapter.name
+)
+def every_adapter(request: pytest.FixtureRequest) -> Adapter:
+    """Compressed or not, what is said is the same: `adapter` of modules that hold it to that."""
     found: Adapter = request.param
     return found
 
@@ -90,3 +101,10 @@ async def live(make_hub: MakeHub) -> LiveHub:
 def broker(live: LiveHub) -> Broker:
     """Where the channels of `live` are."""
     return live.hub.broker
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """A Chromium of the system."""
+    async with chromium.running(chromium.installed()) as browser:
+        yield browser

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-from playwright.async_api import Browser, Page, WebSocketRoute, async_playwright, expect
+from playwright.async_api import Browser, Page, WebSocketRoute, expect
 
 from hub.broker.memory import MemoryBroker
 from hub.protocol import codes
@@ -110,20 +109,6 @@ async def live() -> AsyncIterator[LiveHub]:
 @pytest.fixture
 def publisher(live: LiveHub) -> Publisher:
     return Publisher(live)
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """A Chromium of the system."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        pytest.skip("needs Chromium")
-    # As root, and in a container, Chromium has no sandbox of its own.
-    args = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=args)
-        yield browser
-        await browser.close()
 
 
 @pytest.fixture

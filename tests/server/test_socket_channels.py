@@ -17,29 +17,17 @@ from hub.protocol import frames as hub_frames
 from hub.protocol.envelope import encode_envelope
 from hub.protocol.position import Position
 from hub.protocol.streams import KNOWN, Kind, Stream
-from tests.server.conftest import MakeHub
+from tests.server.conftest import MakeHub, every_adapter
 from tests.support.brokers import eventually, store
 from tests.support.held_broker import HeldBroker
 from tests.support.livehub import (
-    ASGI,
-    ASGI_COMPRESSED,
-    OWN,
-    OWN_COMPRESSED,
-    Adapter,
     LiveHub,
     token,
 )
 from tests.support.publications import entry, patch, rows, touch, value
 from tests.support.socket_client import Frame, SocketClient, welcomed
 
-
-@pytest.fixture(
-    params=[OWN, ASGI, OWN_COMPRESSED, ASGI_COMPRESSED], ids=lambda adapter: adapter.name
-)
-def adapter(request: pytest.FixtureRequest) -> Adapter:
-    """Compressed or not, what is said is the same."""
-    found: Adapter = request.param
-    return found
+adapter = every_adapter
 
 
 @pytest.fixture

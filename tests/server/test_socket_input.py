@@ -11,29 +11,17 @@ import pytest
 from hub.broker.base import Broker
 from hub.protocol import codes
 from hub.protocol.streams import Kind
-from tests.server.conftest import MakeHub
+from tests.server.conftest import MakeHub, every_adapter
 from tests.support.brokers import store
 from tests.support.held_broker import HeldBroker
 from tests.support.livehub import (
-    ASGI,
-    ASGI_COMPRESSED,
-    OWN,
-    OWN_COMPRESSED,
-    Adapter,
     LiveHub,
     token,
 )
 from tests.support.publications import value
 from tests.support.socket_client import SocketClient, welcomed
 
-
-@pytest.fixture(
-    params=[OWN, ASGI, OWN_COMPRESSED, ASGI_COMPRESSED], ids=lambda adapter: adapter.name
-)
-def adapter(request: pytest.FixtureRequest) -> Adapter:
-    """Compressed or not, what is said is the same."""
-    found: Adapter = request.param
-    return found
+adapter = every_adapter
 
 
 @pytest.fixture

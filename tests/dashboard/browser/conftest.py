@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, async_playwright
+from playwright.async_api import Browser, BrowserContext
 
-from benchmarks.chromium import OPTIONS, find
 from dashboard import shipping
 from hub.server import page_files
 from producers.publisher import Publisher
 from tests.dashboard.browser.producing import furnish
 from tests.dashboard.browser.screen import Screen
 from tests.dashboard.browser.watch import Watch
+from tests.support.chromium import installed, running
 from tests.support.livehub import LiveHub
 from tests.support.node import Node
 from tests.support.valkey import Valkey
@@ -32,10 +32,7 @@ OpenScreen = Callable[..., Awaitable[Screen]]
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The Chromium of the system."""
-    path = find()
-    if path is None:
-        pytest.skip("needs Chromium")
-    return path
+    return installed()
 
 
 @pytest.fixture(scope="session")
@@ -50,10 +47,8 @@ def dashboard(node: Node) -> None:
 @pytest_asyncio.fixture(loop_scope="package", scope="package")
 async def browser(chromium: str) -> AsyncIterator[Browser]:
     """A running Chromium, whose contexts share nothing."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=list(OPTIONS))
+    async with running(chromium) as browser:
         yield browser
-        await browser.close()
 
 
 @pytest_asyncio.fixture(loop_scope="package")

@@ -18,13 +18,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from playwright.async_api import Browser, async_playwright, expect
+from playwright.async_api import Browser, expect
 
 from benchmarks import chromium
 from dashboard import shipping
 from dashboard.node import ROOT
 from tests.cli.conftest import Command, RunningHub
 from tests.dashboard.browser.screen import Screen
+from tests.support.chromium import running
 from tests.support.valkey import Valkey
 
 IMAGES = ROOT / "docs" / "images"
@@ -150,15 +151,11 @@ async def shoot(folder: Path) -> None:
         stack.callback(agent.kill)
         _say(f"the agent trades for {AGENT_SECONDS:.0f} s ...")
         await asyncio.sleep(AGENT_SECONDS)
-        async with async_playwright() as playwright:
-            browser = await playwright.chromium.launch(
-                executable_path=path, args=list(chromium.OPTIONS)
-            )
+        async with running(path) as browser:
             at = Place(browser, hub, agent, folder)
             await shoot_pages(at)
             await shoot_troubles(at)
             await shoot_doors(at)
-            await browser.close()
 
 
 def _say(text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
 from producers.events import (
     Action,
@@ -74,20 +73,6 @@ class Elsewhere:
 async def elsewhere() -> AsyncIterator[Elsewhere]:
     async with Elsewhere() as elsewhere:
         yield elsewhere
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """A Chromium of the system."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        pytest.skip("needs Chromium")
-    # As root, and in a container, Chromium has no sandbox of its own.
-    args = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=args)
-        yield browser
-        await browser.close()
 
 
 MakePage = Callable[..., Awaitable[Page]]

@@ -26,7 +26,7 @@ from producers.events import (
     Side,
     StateTransition,
 )
-from tests.server.conftest import MakeHub
+from tests.server.conftest import MakeHub, every_adapter
 from tests.server.legacy.listening import is_quiet, is_whole, listening, settled
 from tests.server.legacy.samples import (
     DECISION,
@@ -41,17 +41,10 @@ from tests.server.legacy.samples import (
     changed,
 )
 from tests.support.brokers import eventually, store
-from tests.support.livehub import ASGI, ASGI_COMPRESSED, OWN, OWN_COMPRESSED, Adapter, LiveHub
+from tests.support.livehub import LiveHub
 from tests.support.valkey import Valkey
 
-
-@pytest.fixture(
-    params=[OWN, ASGI, OWN_COMPRESSED, ASGI_COMPRESSED], ids=lambda adapter: adapter.name
-)
-def adapter(request: pytest.FixtureRequest) -> Adapter:
-    """Compressed or not, what is said is the same."""
-    found: Adapter = request.param
-    return found
+adapter = every_adapter
 
 
 # States
