@@ -39,7 +39,7 @@ from producers.sources.base import (
 
 if TYPE_CHECKING:
     from producers.publisher import Publisher
-    from producers.worker import Outcome
+    from producers.readings import Outcome
 
 _COMMON = (
     click.Option(
@@ -164,7 +164,7 @@ async def _run(
 
 
 async def _once(source: FollowingSource, publisher: Publisher, progress: Progress) -> None:
-    from producers.worker import publish_once
+    from producers.readings import publish_once
 
     async with publisher:
         # Somebody waits for the end of this, so it doesn't wait for Redis.
@@ -188,7 +188,7 @@ class Progress:
 
     def report(self, reading: Reading, outcome: Outcome) -> None:
         """Told by the worker of every reading; what was refused is logged by it."""
-        from producers.worker import is_news
+        from producers.readings import is_news
 
         match reading, outcome:
             case Trouble(title=title, detail=detail), _:

@@ -3,7 +3,8 @@
 The publish script compares what it gets with what it has, byte by byte. So keys are sorted, a
 Decimal is a string in plain notation with exactly its digits, and a time is RFC 3339 in UTC.
 What JSON can't carry truthfully (NaN, infinity, a time without a zone, a key that is no
-string) is refused with `InvalidPayload`, naming the place.
+string) is refused with `InvalidPayload`, naming the place. JSON that somebody else wrote comes as
+`msgspec.Raw` and is left to `hub.protocol.payload`, which checks it and spells it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ _encoder = msgspec.json.Encoder(order="sorted")
 
 def encode(payload: object) -> bytes:
     """The canonical JSON of `payload`: structs, mappings, sequences, scalars."""
+    if isinstance(payload, msgspec.Raw):
+        return bytes(payload)
     try:
         return _encoder.encode(_plain(payload, "payload", MAX_DEPTH))
     except UnicodeEncodeError as error:

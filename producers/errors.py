@@ -8,6 +8,8 @@ ProducerError
 │   └── PublisherClosed the publisher ended before Redis answered
 └── SourceError
     ├── SourceGone      what a source reads from is not there (any more)
+    ├── SourceBusy      it asked to be left alone for a while
+    ├── InputEnded      a source with an end has come to it
     └── BrokenFile      a file that holds no decision
 """
 
@@ -59,6 +61,18 @@ class SourceError(ProducerError):
 
 class SourceGone(SourceError):
     """What the source reads from is not there."""
+
+
+class SourceBusy(SourceError):
+    """The source asked to be left alone, for `seconds` at least: a rate limit was reached."""
+
+    def __init__(self, why: str, seconds: float) -> None:
+        super().__init__(why)
+        self.seconds = seconds
+
+
+class InputEnded(SourceError):
+    """Nothing more will come of a source that has an end; no failure, and not tried again."""
 
 
 class BrokenFile(SourceError):

@@ -3,15 +3,18 @@
 The rules:
 
 1. A polling source is called on an interval, at most `timeout` seconds long. Calls never overlap,
-   and a late one skips those that it overran.
-2. After a failure the source is left alone for a while: longer each time, with jitter.
+   and a late one skips those that it overran. A following source has its first batch within
+   `START_SECONDS`. What a source gives is looked at before it is believed.
+2. After a failure the source is left alone for a while: longer each time, with jitter, and as long
+   as it asks for. A call that does not end when it is cancelled is a failure, not the worker's end.
 3. While the source is well, its channels are renewed with a lease, those too that it had nothing
    new for. While it is not, they are not: dashboards must see them go stale.
 4. How the source is doing stands on its health channel, merged with the health that the source
    reports itself. A channel that refuses what is published to it shows there too.
 5. Publishing never holds up polling, since what waits conflates in the publisher's buffer. Only a
    following source, which could read ahead without an end, waits for its publishes.
-6. `stop` ends reading at once and lets what is being published finish.
+6. `stop` ends reading at once and lets what is being published finish. Where a source's input has
+   an end, what was read is published first, however long Redis is away.
 """
 
 from __future__ import annotations
@@ -20,41 +23,46 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
 
 import msgspec
 
-from hub.protocol.publication import Receipt
-from producers.errors import InvalidPayload, ProducerError, PublishRefused, SourceError, SourceGone
-from producers.events import Alert, Component, Health, HealthState, Severity
+from producers.errors import (
+    InputEnded,
+    InvalidPayload,
+    ProducerError,
+    PublishRefused,
+    SourceBusy,
+    SourceError,
+    SourceGone,
+)
+from producers.events import (
+    Component,
+    Health,
+    HealthState,
+)
 from producers.publisher import Publisher
-from producers.sender import Answer
+from producers.readings import MAX_AHEAD, Outcome, Report, checked, publish_reading
 from producers.sources.base import (
     TIMEOUT_SECONDS,
-    Decided,
     FollowingSource,
-    Happened,
     PollingSource,
-    Positions,
     Reading,
     State,
-    Trouble,
 )
 
 logger = logging.getLogger(__name__)
-
-Outcome: TypeAlias = Answer | ProducerError
-Report: TypeAlias = Callable[[Reading, Outcome], None]
-"""Told of every reading and what became of its publish."""
 
 RENEWAL_SECONDS: Final = 2.0
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 30.0
 FINISH_SECONDS: Final = 5.0
-MAX_AHEAD: Final = 256
-"""How many publishes of a following source may be unanswered."""
+START_SECONDS: Final = 30.0
+CANCEL_SECONDS: Final = 1.0
+"""How long a call that is cancelled may take to end."""
+LONGEST_BUSY_SECONDS: Final = 3600.0
+"""The longest that a source may ask to be left alone for: some answer with nonsense."""
 
 _WORST_LAST: Final = (HealthState.OK, HealthState.DEGRADED, HealthState.DOWN)
 _WELL: Final = Component(state=HealthState.OK)
@@ -66,6 +74,7 @@ class Worker:
     interval: seconds between calls of a polling source, and between renewals of a following one.
     timeout: seconds that one call of a polling source may take.
     first_pause, longest_pause: seconds, before jitter, that a failed source is left alone.
+    start_timeout: seconds until the first batch of a following source.
     """
 
     def __init__(
@@ -77,6 +86,7 @@ class Worker:
         timeout: float = TIMEOUT_SECONDS,
         first_pause: float = FIRST_PAUSE_SECONDS,
         longest_pause: float = LONGEST_PAUSE_SECONDS,
+        start_timeout: float = START_SECONDS,
         report: Report | None = None,
     ) -> None:
         if interval is None:
@@ -88,11 +98,13 @@ class Worker:
         self._source = source
         self._publisher = publisher
         self._interval = interval
-        self._timeout = timeout
+        self._timeout = timeout if isinstance(source, PollingSource) else start_timeout
         self._first_pause = first_pause
         self._longest_pause = longest_pause
         self._report = report
         self._stopped = asyncio.Event()
+        self._hanging: asyncio.Task[Sequence[Reading]] | None = None
+        self._renewing: asyncio.Task[None] | None = None
         self._publishes: set[asyncio.Task[None]] = set()
         self._ahead = asyncio.Semaphore(MAX_AHEAD)
         self._failures = 0
@@ -105,16 +117,30 @@ class Worker:
         self._stopped.set()
 
     async def run(self) -> None:
-        """Read and publish until `stop`. Raises only what is a mistake in this package."""
+        """Read and publish until `stop` or the end of the source's input.
+
+        Raises only what is a mistake in this package.
+        """
         async with asyncio.TaskGroup() as group:
             self._group = group
-            reading = group.create_task(self._read(), name="worker reads")
-            await self._stopped.wait()
+            stopped = group.create_task(self._stopped.wait())
+            # Not the group's, which could not end before a source that will not.
+            reading = asyncio.create_task(self._read(), name="worker reads")
+            await asyncio.wait([reading, stopped], return_when=asyncio.FIRST_COMPLETED)
             reading.cancel()
-            await asyncio.wait([reading])
+            ended, _ = await asyncio.wait([reading], timeout=FINISH_SECONDS)
+            if not ended:
+                logger.warning("the source does not end; it is left behind")
+                self._stop_renewing()
+            elif not reading.cancelled():
+                reading.result()
+                while self._publishes and not stopped.done():
+                    await asyncio.wait(
+                        [stopped, *self._publishes], return_when=asyncio.FIRST_COMPLETED
+                    )
             if self._publishes:
                 await asyncio.wait(self._publishes, timeout=FINISH_SECONDS)
-            for left in self._publishes:
+            for left in [stopped, *self._publishes]:
                 left.cancel()
 
     async def _read(self) -> None:
@@ -144,43 +170,68 @@ class Worker:
             await asyncio.sleep(due - now())
 
     async def _ask(self, source: PollingSource) -> Sequence[Reading]:
-        task = asyncio.current_task()
-        assert task is not None
+        if self._hanging is not None:
+            over, _ = await asyncio.wait([self._hanging], timeout=self._timeout)
+            if not over:
+                raise SourceError("a call that was cancelled goes on all the same")
+            self._hanging = None
+        call = asyncio.create_task(_poll_of(source), name="a call of the source")
+        call.add_done_callback(_seen)
         try:
-            async with asyncio.timeout(self._timeout):
-                return _checked(await source.poll())
+            done, _ = await asyncio.wait([call], timeout=self._timeout)
         except asyncio.CancelledError:
-            # Of this worker, or of something within the source, which is a failure like others.
-            if task.cancelling():
-                raise
-            raise SourceError("its call was cancelled from within") from None
+            call.cancel()
+            await asyncio.wait([call], timeout=CANCEL_SECONDS)
+            raise
+        if not done:
+            call.cancel()
+            over, _ = await asyncio.wait([call], timeout=CANCEL_SECONDS)
+            self._hanging = None if over else call
+            raise TimeoutError
+        if call.cancelled():
+            # By something within the source, which is a failure like others.
+            raise SourceError("its call was cancelled from within")
+        return checked(call.result())
 
     async def _follow(self, source: FollowingSource) -> None:
         while True:
-            renewing: asyncio.Task[None] | None = None
             try:
                 async with contextlib.aclosing(source.follow()) as batches:
-                    async for batch in batches:
-                        if renewing is None:
-                            self._is_well()
-                            renewing = self._group.create_task(self._keep_renewing())
-                        for reading in _checked(batch):
+                    async with asyncio.timeout(self._timeout):
+                        batch = await anext(batches)
+                    self._is_well()
+                    self._renewing = self._group.create_task(self._keep_renewing())
+                    while True:
+                        for reading in checked(batch):
                             await self._ahead.acquire()
                             publish = self._start(self._publish(reading))
                             publish.add_done_callback(lambda _: self._ahead.release())
+                        batch = await anext(batches)
+            except InputEnded as ended:
+                logger.info("the source ended: %s", ended)
+                return
+            except StopAsyncIteration:
                 failure: Exception = SourceGone("the source ended")
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                failure = SourceError("it was cancelled from within")
             # As in `_poll`.
             except Exception as error:
                 failure = error
             finally:
-                if renewing is not None:
-                    renewing.cancel()
+                self._stop_renewing()
             await self._pause(failure)
 
     async def _keep_renewing(self) -> None:
         while True:
             self._renew()
             await asyncio.sleep(self.lease_seconds / 3)
+
+    def _stop_renewing(self) -> None:
+        if self._renewing is not None:
+            self._renewing.cancel()
 
     def _renew(self, besides: frozenset[str] | set[str] = frozenset()) -> None:
         # What was just published carries the lease already.
@@ -202,12 +253,15 @@ class Worker:
         known = isinstance(error, SourceError | OSError)
         logger.warning("the source failed: %s", error, exc_info=None if known else error)
         longest = min(self._longest_pause, self._first_pause * 2 ** min(self._failures, 16))
+        asked_for = 0.0
+        if isinstance(error, SourceBusy):
+            asked_for = min(max(0.0, error.seconds), LONGEST_BUSY_SECONDS)
         self._failures += 1
         detail = str(error) or type(error).__name__
         self._source_component = Component(state=HealthState.DOWN, detail=detail)
         # That the source is down stays fresh until the next try is over.
-        self._start(self._publish_health(longest + self._timeout + self.lease_seconds))
-        await asyncio.sleep(longest * random.uniform(0.5, 1))
+        self._start(self._publish_health(asked_for + longest + self._timeout + self.lease_seconds))
+        await asyncio.sleep(asked_for + longest * random.uniform(0.5, 1))
 
     async def _publish(self, reading: Reading) -> None:
         if isinstance(reading, State) and isinstance(reading.payload, Health):
@@ -224,6 +278,11 @@ class Worker:
             # The publisher tells of a full buffer itself, and not once for each publish.
             if isinstance(error, PublishRefused | InvalidPayload):
                 self._note_refusal(channel, str(error))
+        try:
+            self._source.told(reading, outcome)
+        # As in `_poll`; what was published is.
+        except Exception:
+            logger.exception("the source failed at hearing what became of a reading")
         if self._report is not None:
             self._report(reading, outcome)
 
@@ -269,75 +328,11 @@ class Worker:
         return task
 
 
-def _checked(readings: object) -> Sequence[Reading]:
-    """What a source gave, if it is readings; raises SourceError."""
-    if not isinstance(readings, list | tuple):
-        raise SourceError(f"expected a list of readings, got {readings!r:.80}")
-    for reading in readings:
-        if not isinstance(reading, Reading) or not isinstance(reading.channel, str):
-            raise SourceError(f"expected a reading, got {reading!r:.80}")
-    return readings
+async def _poll_of(source: PollingSource) -> Sequence[Reading]:
+    # A coroutine of ours, whatever the source's own is.
+    return await source.poll()
 
 
-async def publish_reading(
-    publisher: Publisher, reading: Reading, *, lease: float | None = None
-) -> Answer:
-    """Publish what a source said, each thing in its own way."""
-    channel = reading.channel
-    match reading:
-        case State(payload=payload):
-            return await publisher.state(channel, payload, lease=lease)
-        case Positions(rows=rows):
-            return await publisher.positions(rows, channel=channel, lease=lease)
-        case Decided(decision=decision):
-            return await publisher.decision(decision, channel=channel, lease=lease)
-        case Happened(event=event, payload=payload, key=key):
-            return await publisher.publish(channel, event, payload, key=key, lease=lease)
-        case Trouble(title=title, detail=detail, key=key):
-            alert = Alert(severity=Severity.WARNING, title=title, detail=detail)
-            return await publisher.alert(alert, channel=channel, key=key)
-
-
-async def publish_once(
-    source: FollowingSource, publisher: Publisher, *, report: Report | None = None
-) -> Counter[str]:
-    """Publish what a source holds now.
-
-    Counts readings as published, unchanged, refused or, for what the source could not read,
-    broken. Raises what the source raises.
-    """
-    counts: Counter[str] = Counter()
-    ahead = asyncio.Semaphore(MAX_AHEAD)
-
-    async def publish(reading: Reading) -> None:
-        outcome: Outcome
-        try:
-            outcome = await publish_reading(publisher, reading)
-        except ProducerError as error:
-            logger.warning("%s", error)
-            outcome = error
-        finally:
-            ahead.release()
-        counts[_name_of(reading, outcome)] += 1
-        if report is not None:
-            report(reading, outcome)
-
-    readings = _checked(await source.read_once())
-    async with asyncio.TaskGroup() as group:
-        for reading in readings:
-            await ahead.acquire()
-            group.create_task(publish(reading))
-    return counts
-
-
-def _name_of(reading: Reading, outcome: Outcome) -> str:
-    if isinstance(reading, Trouble):
-        return "broken"
-    if isinstance(outcome, ProducerError):
-        return "refused"
-    return "published" if is_news(outcome) else "unchanged"
-
-
-def is_news(outcome: Outcome) -> bool:
-    """Whether a publish travelled."""
-    return isinstance(outcome, Receipt) and not outcome.unchanged
+def _seen(call: asyncio.Task[Sequence[Reading]]) -> None:
+    if not call.cancelled():
+        call.exception()

@@ -7,22 +7,28 @@ the worker. Whether it is asked or tells by itself makes two contracts:
 - `PollingSource.poll()` is called on an interval, with a time limit, and is cancelled there.
 - `FollowingSource.follow()` is iterated once and yields batches when there is something to say.
 
-Both may raise `SourceError` (or fail otherwise): the worker reports it, waits and tries again.
+Both may raise `SourceError` (or fail otherwise): the worker reports it, waits and tries again, not
+before the time that a `SourceBusy` names. A following source whose input has an end raises
+`InputEnded` there.
 Sources are found by the entry point group `tapecast.sources`; a name there is a sub-command of
-`tapecast produce`, with the source's own options.
+`tapecast produce`, with the source's own options. What stands in the table `[sources.NAME]` of the
+TOML file is the default of the option of that name.
 """
 
 from __future__ import annotations
 
 import abc
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import click
 import msgspec
 
-from producers.events import AgentStatus, Decision, Event, Health, Payload, Portfolio
+from producers.events import AgentStatus, Decision, Health, Payload, Portfolio
 from producers.events import TradingPosition as Row
+
+if TYPE_CHECKING:
+    from producers.readings import Outcome
 
 ENTRY_POINT_GROUP = "tapecast.sources"
 TIMEOUT_SECONDS = 3.0
@@ -54,9 +60,24 @@ class Happened(msgspec.Struct, frozen=True):
     """An event for a log. With a `key` it is published once, also after a restart."""
 
     channel: str
-    event: Event
+    event: str
     payload: Payload
     key: str = ""
+
+
+class Relayed(msgspec.Struct, frozen=True):
+    """What somebody else wrote, handed on as it is: JSON for a channel of any kind.
+
+    lease: seconds until the channel is stale, where its writer says so.
+    origin: where it came from, for whoever has to mend it.
+    """
+
+    channel: str
+    event: str
+    data: msgspec.Raw
+    key: str = ""
+    lease: float | None = None
+    origin: str = ""
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -68,7 +89,7 @@ class Trouble(msgspec.Struct, frozen=True):
     key: str
 
 
-Reading: TypeAlias = State | Positions | Decided | Happened | Trouble
+Reading: TypeAlias = State | Positions | Decided | Happened | Relayed | Trouble
 
 
 class Source(abc.ABC):
@@ -78,11 +99,16 @@ class Source(abc.ABC):
     """The help text of its sub-command, examples included."""
     options: ClassVar[Sequence[click.Parameter]] = ()
     """What the sub-command takes, besides what all of them take."""
+    tables: ClassVar[frozenset[str]] = frozenset()
+    """What may stand in its table of the TOML file besides its options; `from_options` gets it."""
 
     @classmethod
     @abc.abstractmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
-        """Make the source from the values of its `options`; may raise click.UsageError."""
+        """Make the source from the values of its `options`; may raise click.UsageError.
+
+        `options["name"]` is what it is called: as its entry point, unless `--as` says otherwise.
+        """
 
     @property
     @abc.abstractmethod
@@ -93,6 +119,9 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def health_channel(self) -> str:
         """Where the worker reports how the source is doing."""
+
+    def told(self, reading: Reading, outcome: Outcome) -> None:  # noqa: B027 - most need not know
+        """Hear what became of a reading, in the order of the answers; must not block."""
 
 
 class PollingSource(Source):
@@ -113,10 +142,12 @@ class FollowingSource(Source):
     def follow(self) -> AsyncGenerator[Sequence[Reading]]:
         """What is the case, then every change, in batches and without an end.
 
-        The first batch, which may be empty, says that nothing will be missed from now on. Closing
-        the generator stops it.
+        The first batch, which may be empty, says that nothing will be missed from now on, and is
+        waited for as long as a failure takes to show. From then on the worker keeps the deadline of
+        the channels though nothing comes: a source that can't tell silence from a broken link must
+        find out, and raise. Closing the generator stops it.
         """
 
-    @abc.abstractmethod
     async def read_once(self) -> Sequence[Reading]:
-        """What is the case now."""
+        """What is the case now. A source that has this is offered `--once`."""
+        raise NotImplementedError

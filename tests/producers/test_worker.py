@@ -9,11 +9,13 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
+import msgspec
 import pytest
 
-from producers.errors import SourceError
+from hub.protocol.publication import Receipt
+from producers.errors import InputEnded, SourceBusy, SourceError
 from producers.events import (
     Component,
     Event,
@@ -23,6 +25,7 @@ from producers.events import (
     TradingPosition,
 )
 from producers.publisher import Publisher
+from producers.readings import MAX_AHEAD, Outcome, publish_once
 from producers.sender import Timing
 from producers.sources.base import (
     Decided,
@@ -31,15 +34,18 @@ from producers.sources.base import (
     PollingSource,
     Positions,
     Reading,
+    Relayed,
     State,
     Trouble,
 )
 from producers.sources.decision_store import DecisionStoreSource
 from producers.sources.paper import PaperSource
-from producers.worker import MAX_AHEAD, Outcome, Worker, publish_once
+from producers.worker import Worker
 from tests.producers.payloads import decision, portfolio, position
 from tests.producers.redis_view import envelopes, eventually, history, meta
 from tests.support.valkey import Valkey
+
+RAW = msgspec.Raw(b"1")
 
 
 class Script(PollingSource):
@@ -54,6 +60,9 @@ class Script(PollingSource):
         self._channels = channels
         self.calls = 0
         self.cancelled = 0
+        self.unstuck = asyncio.Event()
+        self.heard: list[tuple[Reading, Outcome]] = []
+        self.deaf = False
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
@@ -71,22 +80,31 @@ class Script(PollingSource):
         self.calls += 1
         readings = self._steps[min(self.calls, len(self._steps)) - 1]()
         try:
-            if readings is HANG:
+            if readings is HANG or readings is STICK:
                 await asyncio.Event().wait()
         except asyncio.CancelledError:
             self.cancelled += 1
-            raise
+            if readings is HANG:
+                raise
+            await self.unstuck.wait()
         return readings
+
+    def told(self, reading: Reading, outcome: Outcome) -> None:
+        self.heard.append((reading, outcome))
+        if self.deaf:
+            raise ValueError("not listening")
 
 
 HANG: Sequence[Reading] = []
+STICK: Sequence[Reading] = ()
+"""The same, and it goes on when it is cancelled."""
 
 
 class Feed(FollowingSource):
     """A following source that tells what a test puts in; an exception is raised."""
 
     def __init__(self) -> None:
-        self.batches: asyncio.Queue[Sequence[Reading] | Exception] = asyncio.Queue()
+        self.batches: asyncio.Queue[Sequence[Reading] | BaseException] = asyncio.Queue()
         self.started = 0
         self.closed = 0
 
@@ -107,7 +125,7 @@ class Feed(FollowingSource):
         try:
             while True:
                 batch = await self.batches.get()
-                if isinstance(batch, Exception):
+                if isinstance(batch, BaseException):
                     raise batch
                 yield batch
         finally:
@@ -115,7 +133,7 @@ class Feed(FollowingSource):
 
     async def read_once(self) -> Sequence[Reading]:
         batch = self.batches.get_nowait()
-        assert not isinstance(batch, Exception)
+        assert not isinstance(batch, BaseException)
         return batch
 
 
@@ -161,9 +179,26 @@ def source_health(valkey: Valkey) -> list[tuple[str, str | None]]:
     return [(each["state"], each["detail"]) for each in found]
 
 
-@pytest.mark.parametrize("nonsense", [None, {"a": 1}, [5], [State(7, portfolio())]])  # type: ignore[arg-type]
+NONSENSE: Any = [
+    None,
+    {"a": 1},
+    [5],
+    [State(7, portfolio())],  # type: ignore[arg-type]
+    [State("portfolio", None)],  # type: ignore[arg-type]
+    [Positions("positions", None)],  # type: ignore[arg-type]
+    [Positions("positions", (1,))],  # type: ignore[arg-type]
+    [Decided("decisions", None)],  # type: ignore[arg-type]
+    [Happened("agent", None, portfolio())],  # type: ignore[arg-type]
+    [Happened("agent", "e", object())],  # type: ignore[arg-type]
+    [Relayed("agent", "e", b"1")],  # type: ignore[arg-type]
+    [Relayed("agent", "e", RAW, lease=float("nan"))],
+    [Trouble("alerts", 1, "", "")],  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE)
 async def test_what_is_no_reading_is_the_sources_failure(valkey: Valkey, nonsense: Any) -> None:
-    """A source that gives nonsense is asked again later; it ended the worker once."""
+    """A source that gives nonsense is asked again later; some of it ended the worker once."""
     source = Script(lambda: nonsense, say(balance(1)))
     async with running(valkey, source):
         await eventually(lambda: balances(valkey) == ["1"], "the publish after it")
@@ -211,6 +246,8 @@ async def test_each_reading_in_its_way(valkey: Valkey) -> None:
             Positions("positions", (position("p"),)),
             Decided("decisions", decision("d")),
             Happened("agent:x", Event.ERROR, Failure(component="c", detail="d"), key="once"),
+            Relayed("notes", "note", msgspec.Raw(b'{"b": 1.10, "a": 2}'), key="once"),
+            Relayed("status", "status", msgspec.Raw(b'{"up": true}'), lease=7),
             Trouble("alerts", title="t", detail="d", key="once"),
         )
     )
@@ -225,11 +262,15 @@ async def test_each_reading_in_its_way(valkey: Valkey) -> None:
         "agent": ["position_opened"],
         "agent:x": ["error"],
         "alerts": ["alert"],
+        "notes": ["note"],
+        "status": ["status"],
         "health": ["health"],
     }
     for channel, events in expected.items():
         assert [each.event for each in envelopes(valkey, channel)] == events
-    assert len(reported) >= 5 * 3
+    assert len(reported) >= 7 * 3
+    assert envelopes(valkey, "notes")[0].data == b'{"a":2,"b":1.10}'
+    assert meta(valkey, "status")["lease"] == "7000"
 
 
 async def test_leases(valkey: Valkey) -> None:
@@ -261,6 +302,141 @@ async def test_a_call_that_hangs(valkey: Valkey) -> None:
     assert source.cancelled == 1
     assert source_health(valkey)[0] == ("down", "no answer within 0.05 s")
     assert source_health(valkey)[-1] == ("ok", None)
+
+
+async def test_a_call_that_will_not_end(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that goes on when it is cancelled is told as failed, and no other begins beside it.
+
+    The worker waited for it without an end, and said nothing."""
+    monkeypatch.setattr("producers.worker.CANCEL_SECONDS", 0.01)
+    source = Script(lambda: STICK, say(balance(1)))
+    async with running(valkey, source, timeout=0.05):
+        goes_on = ("down", "a call that was cancelled goes on all the same")
+        await eventually(lambda: goes_on in source_health(valkey), "its health")
+        assert source.calls == 1
+        source.unstuck.set()
+        await eventually(lambda: balances(valkey) == ["1"], "the call after it")
+    assert source_health(valkey)[0] == ("down", "no answer within 0.05 s")
+    assert source_health(valkey)[-1] == ("ok", None)
+
+
+async def test_a_source_that_will_not_end_is_left_behind(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A following source that goes on when it is closed does not hold up the end."""
+    monkeypatch.setattr("producers.worker.FINISH_SECONDS", 0.05)
+
+    class Sticky(Feed):
+        async def follow(self) -> AsyncGenerator[Sequence[Reading]]:
+            yield []
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.closed += 1
+                await self.batches.get()
+
+    source = Sticky()
+    async with running(valkey, source):
+        await eventually(lambda: source_health(valkey) == [("ok", None)], "a first batch")
+    assert source.closed == 1
+    assert "the source does not end; it is left behind" in caplog.messages
+    source.batches.put_nowait([])
+
+
+async def test_a_source_that_asks_to_be_left_alone(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a rate limit the source is left alone as long as it says, within reason, and then for
+    the pause that every failure has."""
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr("producers.worker.random.uniform", lambda low, high: 1)
+    monkeypatch.setattr("producers.worker.asyncio.sleep", noted)
+    source = Script(
+        fail(SourceBusy("429, in 7 s", 7)),
+        fail(SourceBusy("nonsense", -5)),
+        fail(SourceBusy("nonsense", 1e9)),
+    )
+    async with running(valkey, source, first_pause=1, longest_pause=1):
+        while source.calls < 4:
+            await sleep(0.001)
+    assert pauses[:3] == [8, 1, 3601]
+    assert ("down", "429, in 7 s") in source_health(valkey)
+
+
+async def test_a_source_that_never_begins(valkey: Valkey) -> None:
+    """A following source that has no first batch in time is told as failed and begun again."""
+    feed = Feed()
+    async with running(valkey, feed, start_timeout=0.05):
+        await eventually(lambda: feed.started == 2, "another start")
+    assert source_health(valkey)[0] == ("down", "no answer within 0.05 s")
+    assert feed.closed == feed.started
+
+
+async def test_a_following_source_that_is_cancelled_from_within(valkey: Valkey) -> None:
+    """It is followed again; the worker ended once."""
+    feed = Feed()
+    async with running(valkey, feed):
+        feed.batches.put_nowait(asyncio.CancelledError())
+        feed.batches.put_nowait([Decided("decisions", decision("d"))])
+        await eventually(lambda: len(envelopes(valkey, "decisions")) == 1, "a decision")
+    assert source_health(valkey)[0] == ("down", "it was cancelled from within")
+
+
+async def test_an_input_that_ends(valkey: Valkey) -> None:
+    """The worker ends by itself once everything is published, though Redis be away meanwhile."""
+    feed = Feed()
+    timing = Timing(connect_seconds=0.2, answer_seconds=0.2, longest_pause_seconds=0.1)
+    async with Publisher(valkey.url, timing=timing) as publisher:
+        await publisher.ping()
+        valkey.freeze()
+        for n in range(3):
+            feed.batches.put_nowait([Decided("decisions", decision(f"d{n}"))])
+        feed.batches.put_nowait(InputEnded("three lines"))
+        worker = asyncio.create_task(Worker(feed, publisher).run())
+        await eventually(lambda: feed.closed == 1, "the end of the input")
+        await eventually(lambda: publisher.is_away, "a failed round")
+        assert not worker.done()
+        valkey.thaw()
+        async with asyncio.timeout(20):
+            await worker
+    assert [data["id"] for _, data in history(valkey, "decisions")] == ["d0", "d1", "d2"]
+    assert source_health(valkey)[-1] == ("ok", None)
+
+
+async def test_a_source_hears_what_became_of_its_readings(
+    valkey: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each reading and its answer; a source that fails at it has published all the same."""
+    reading = balance(1)
+    source = Script(say(reading))
+    source.deaf = True
+    async with running(valkey, source):
+        await eventually(lambda: len(source.heard) > 1, "two answers")
+    assert source.heard[0][0] == reading
+    assert isinstance(source.heard[0][1], Receipt)
+    assert balances(valkey) == ["1"]
+    assert "the source failed at hearing what became of a reading" in caplog.messages
+
+
+async def test_a_source_never_stops_the_others(valkey: Valkey) -> None:
+    """Beside sources that hang, raise and talk nonsense, another goes on as if it were alone."""
+    good = Script(*[say(balance(n)) for n in range(30)])
+    hangs = Script(lambda: HANG, channels=("health",))
+    raises = Script(fail(ZeroDivisionError()), channels=("health",))
+    nonsense = Script(lambda: cast(Any, 5), channels=("health",))
+    async with contextlib.AsyncExitStack() as stack:
+        for bad in (hangs, raises, nonsense):
+            await stack.enter_async_context(running(valkey, bad, timeout=0.05))
+        await stack.enter_async_context(running(valkey, good))
+        await eventually(lambda: balances(valkey)[-1:] == ["29"], "the last of thirty")
+        await eventually(lambda: min(each.calls for each in (hangs, raises, nonsense)) > 1, "all")
+    assert balances(valkey) == [str(n) for n in range(30)]
 
 
 async def test_failures(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
