@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from inspect import cleandoc
 from pathlib import Path
@@ -25,7 +26,7 @@ from hub.protocol.channels import check_channel
 from hub.protocol.errors import ChannelNameError
 from hub.protocol.publication import Receipt
 from producers.errors import ProducerError
-from producers.settings import BadSettings, Settings, read_settings
+from producers.settings import BadSettings, Settings, read_settings, read_source
 from producers.sources.base import (
     ENTRY_POINT_GROUP,
     TIMEOUT_SECONDS,
@@ -52,7 +53,12 @@ _COMMON = (
         ["--config"],
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         metavar="FILE",
-        help="The TOML file of streams. [default: $TAPECAST_CONFIG]",
+        help="The TOML file of streams and sources. [default: $TAPECAST_CONFIG]",
+    ),
+    click.Option(
+        ["--as", "name"],
+        metavar="NAME",
+        help="What it is called: its table in the file is [sources.NAME]. [default: the source]",
     ),
     click.Option(["--quiet", "-q"], is_flag=True, help="Say only what goes wrong."),
 )
@@ -72,7 +78,7 @@ _POLLING = (
         help="How long one call of the source may take.",
     ),
 )
-_FOLLOWING = (
+_ONCE = (
     click.Option(["--once"], is_flag=True, help="Publish what is there, print counts, and end."),
 )
 
@@ -85,13 +91,15 @@ class Sources(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         for found in entry_points(group=ENTRY_POINT_GROUP, name=cmd_name):
-            return _command(cmd_name, found.load())
+            return SourceCommand(cmd_name, found.load())
         return None
 
 
 @click.command(cls=Sources, short_help="Run a source and publish what it says.")
 def produce() -> None:
     """Run a source and publish what it says.
+
+    A source's options stand in the TOML file too, in the table [sources.NAME], with "_" for "-".
 
     \b
     Examples:
@@ -101,23 +109,56 @@ def produce() -> None:
     """
 
 
-def _command(name: str, source: type[PollingSource | FollowingSource]) -> click.Command:
-    own = _POLLING if issubclass(source, PollingSource) else _FOLLOWING
+class SourceCommand(click.Command):
+    """A source's sub-command; what its table in the file says is the default of its options."""
 
-    def callback(**options: Any) -> None:
-        _produce(name, source, options)
+    def __init__(self, name: str, source: type[PollingSource | FollowingSource]) -> None:
+        own: tuple[click.Parameter, ...] = ()
+        if issubclass(source, PollingSource):
+            own = _POLLING
+        elif source.read_once is not FollowingSource.read_once:
+            own = _ONCE
+        super().__init__(
+            name,
+            params=[*source.options, *own, *_COMMON],
+            help=cleandoc(source.summary),
+            callback=self._run,
+        )
+        self._entry = name
+        self._source = source
+        self._table: dict[str, Any] = {}
 
-    return click.Command(
-        name,
-        params=[*source.options, *own, *_COMMON],
-        help=cleandoc(source.summary),
-        callback=callback,
-    )
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # Which file and which table is said by options, so these are looked at first.
+        given, _, _ = self.make_parser(ctx).parse_args(list(args))
+        shows_help = self.get_help_option(ctx)
+        if shows_help is None or shows_help.name not in given:
+            self._table = self._read_table(given)
+            ctx.default_map = self._table
+        return super().parse_args(ctx, args)
+
+    def _read_table(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        name = given.get("name") or self._entry
+        try:
+            table = read_source(os.environ, name, config=given.get("config"))
+        except BadSettings as error:
+            raise click.UsageError(str(error)) from None
+        common = {each.name for each in _COMMON}
+        known = {each.name for each in self.params if each.name} - common | self._source.tables
+        for unknown in table.keys() - known:
+            names = ", ".join(sorted(known))
+            raise click.UsageError(
+                f"[sources.{name}]: unknown option {unknown}. Known are: {names}."
+            )
+        return table
+
+    def _run(self, **options: Any) -> None:
+        name = options["name"] or self._entry
+        tables = {each: self._table.get(each) for each in self._source.tables}
+        _produce(self._source, {**options, **tables, "name": name})
 
 
-def _produce(
-    name: str, source: type[PollingSource | FollowingSource], options: dict[str, Any]
-) -> None:
+def _produce(source: type[PollingSource | FollowingSource], options: dict[str, Any]) -> None:
     from producers.publisher import Publisher
 
     logging.basicConfig(
@@ -125,6 +166,7 @@ def _produce(
         format="%(levelname)s %(message)s",
         stream=sys.stderr,
     )
+    name = options["name"]
     progress = Progress(quiet=options["quiet"])
     try:
         settings = read_settings(os.environ, redis=options["redis"], config=options["config"])
@@ -135,12 +177,12 @@ def _produce(
     except (BadSettings, ChannelNameError, ValueError) as error:
         raise click.UsageError(str(error)) from error
     try:
-        if isinstance(made, FollowingSource) and options["once"]:
+        if isinstance(made, FollowingSource) and options.get("once"):
             asyncio.run(_once(made, publisher, progress))
         else:
-            limits: dict[str, Any] = {
-                name: options[name] for name in ("interval", "timeout") if name in options
-            }
+            limits: dict[str, Any] = {}
+            if isinstance(made, PollingSource):
+                limits = {limit: options[limit] for limit in ("interval", "timeout")}
             progress.say(f"{name}: publishing to {_without_password(settings)}, Ctrl-C ends it")
             asyncio.run(_run(made, publisher, progress, limits))
     except ProducerError as error:

@@ -1,9 +1,9 @@
 """What a producer has to know besides its own options: which Redis, and the streams.
 
 The same rules as the hub's: an option, else the environment, else the TOML file that both read,
-else a running embedded server of this user, else the default. Of the file, only `redis_url` and
-the tables `[streams.NAME]` are a producer's business; a name that the hub does not know either is
-an error, here as there.
+else a running embedded server of this user, else the default. Of the file, `redis_url` and the
+tables `[streams.NAME]` and `[sources.NAME]` are a producer's business; a name that the hub does not
+know either is an error, here as there.
 """
 
 from __future__ import annotations
@@ -70,6 +70,17 @@ class Settings(msgspec.Struct, frozen=True):
     streams: Mapping[str, Stream]
 
 
+def read_source(
+    environ: Mapping[str, str], name: str, *, config: Path | None = None
+) -> dict[str, Any]:
+    """The table `[sources.NAME]` of the file, empty where it has none; raises BadSettings."""
+    tables = _read_file(config or environ.get("TAPECAST_CONFIG")).get("sources", {})
+    table = tables.get(name, {}) if isinstance(tables, dict) else None
+    if not isinstance(table, dict):
+        raise BadSettings(f"sources: expected a table a source, such as [sources.{name}]")
+    return table
+
+
 def read_settings(
     environ: Mapping[str, str], *, redis: str | None = None, config: Path | None = None
 ) -> Settings:
@@ -89,7 +100,7 @@ def _read_file(path: Path | str | None) -> dict[str, Any]:
         given = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadSettings(f"{path}: {error}") from error
-    known = HUB_SETTINGS | {"redis_url", "streams"}
+    known = HUB_SETTINGS | {"redis_url", "streams", "sources"}
     for name in given.keys() - known:
         names = ", ".join(sorted(known))
         raise BadSettings(f"{path}: unknown setting {name}. Known are: {names}.")

@@ -213,6 +213,8 @@ FROM_ENVIRONMENT: Mapping[str, str] = {
 }
 """Settings by their names in the environment; streams are tables, so the file alone has them."""
 _FROM_FILE = frozenset(Settings.__struct_fields__) - {"jwt_secret"}
+_OF_PRODUCERS = "sources"
+"""The tables of the file that producers alone read: one file serves both."""
 _TYPES = get_type_hints(Settings, include_extras=True)
 
 
@@ -289,6 +291,8 @@ def _read_file(toml: str) -> dict[str, Any]:
                 "jwt_secret does not belong into a file that is shared and kept: "
                 f"set {variable(name)} in the environment"
             )
+        if name == _OF_PRODUCERS:
+            continue
         if name not in _FROM_FILE:
             raise SettingsError(_unknown("setting in the file", name, _FROM_FILE))
         if name == "streams":

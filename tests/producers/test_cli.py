@@ -139,6 +139,40 @@ def test_bad_config(tmp_path: Path) -> None:
     assert "kept" in result.stderr
 
 
+def test_options_stand_in_the_file_too(valkey: Valkey, folder: Path, tmp_path: Path) -> None:
+    """A source's table gives what is not said on the command line, arguments too."""
+    config = tmp_path / "tapecast.toml"
+    config.write_text(
+        f"[sources.decision-store]\nfolder = '{folder}'\naccount = 'a'\n"
+        f"[sources.desk]\nfolder = '{folder}'\naccount = 'b'\nonce = true\n"
+    )
+    common = ["--redis", valkey.url, "--config", config]
+    assert run("decision-store", "--once", *common).stdout.startswith("published 2")
+    assert run("decision-store", "--once", "--account", "c", *common).exit_code == 0
+    assert run("decision-store", "--as", "desk", *common).stdout.startswith("published 2")
+    for account in ("a", "b", "c"):
+        assert len(envelopes(valkey, f"decisions:{account}")) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[sources.paper]\nsed = 7", "[sources.paper]: unknown option sed. Known are: account,"),
+        ("[sources.paper]\nseed = 'x'", "Invalid value for '--seed'"),
+        ("[sources.paper]\nredis = 'redis://x'", "unknown option redis"),
+        ("sources = 7", "expected a table a source"),
+    ],
+)
+def test_a_table_that_is_wrong(tmp_path: Path, text: str, why: str) -> None:
+    """A misspelled option is refused, not passed over; `--help` is shown all the same."""
+    config = tmp_path / "tapecast.toml"
+    config.write_text(text)
+    result = run("paper", "--config", config)
+    assert result.exit_code == 2
+    assert why in result.stderr
+    assert run("paper", "--config", config, "--help").exit_code == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_paper_until_a_signal(
     valkey: Valkey, processes: list[subprocess.Popen[str]], number: signal.Signals

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hub.protocol.streams import KNOWN, Kind, Stream
-from hub.server.settings import Settings
-from producers.settings import HUB_SETTINGS, BadSettings, read_settings
+from hub.server.settings import Settings, load
+from producers.settings import HUB_SETTINGS, BadSettings, read_settings, read_source
 from tests.support.valkey import Valkey
 
 DEFAULT = "redis://127.0.0.1:6379/0"
@@ -102,3 +102,28 @@ def test_no_file(environ: dict[str, str], tmp_path: Path) -> None:
     environ["TAPECAST_CONFIG"] = str(tmp_path / "nothing.toml")
     with pytest.raises(BadSettings, match=r"nothing\.toml"):
         read_settings(environ)
+
+
+def test_the_table_of_a_source(environ: dict[str, str], tmp_path: Path) -> None:
+    """A source gets its own table, whatever the file has for others; none is an empty one."""
+    assert read_source(environ, "paper") == {}
+    config = tmp_path / "tapecast.toml"
+    config.write_text("port = 9\n[sources.paper]\nseed = 7\n[sources.other.rules]\nx = 1\n")
+    assert read_source(environ, "paper", config=config) == {"seed": 7}
+    environ["TAPECAST_CONFIG"] = str(config)
+    assert read_source(environ, "other") == {"rules": {"x": 1}}
+    assert read_source(environ, "none") == {}
+
+
+@pytest.mark.parametrize("text", ["sources = 1", "[sources]\npaper = 7"])
+def test_what_is_no_table_of_a_source(environ: dict[str, str], tmp_path: Path, text: str) -> None:
+    """It is refused, saying what one looks like."""
+    config = tmp_path / "tapecast.toml"
+    config.write_text(text)
+    with pytest.raises(BadSettings, match=r"such as \[sources\.paper\]"):
+        read_source(environ, "paper", config=config)
+
+
+def test_hubs_leave_sources_to_producers() -> None:
+    """A hub takes the same file, and no interest in its sources."""
+    assert load({}, "port = 9\n[sources.paper]\nseed = 7\n").port == 9
