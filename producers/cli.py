@@ -185,6 +185,8 @@ def _produce(source: type[PollingSource | FollowingSource], options: dict[str, A
                 limits = {limit: options[limit] for limit in ("interval", "timeout")}
             progress.say(f"{name}: publishing to {_without_password(settings)}, Ctrl-C ends it")
             asyncio.run(_run(made, publisher, progress, limits))
+            if isinstance(made, FollowingSource) and made.failed:
+                raise click.exceptions.Exit(1)
     except ProducerError as error:
         raise click.ClickException(str(error)) from error
 

@@ -49,6 +49,7 @@ from producers.sources.base import (
     FollowingSource,
     PollingSource,
     Reading,
+    Relayed,
     State,
 )
 
@@ -277,7 +278,8 @@ class Worker:
             outcome = error
             # The publisher tells of a full buffer itself, and not once for each publish.
             if isinstance(error, PublishRefused | InvalidPayload):
-                self._note_refusal(channel, str(error))
+                origin = f"{reading.origin}: " if isinstance(reading, Relayed) else ""
+                self._note_refusal(channel, f"{origin}{error}")
         try:
             self._source.told(reading, outcome)
         # As in `_poll`; what was published is.

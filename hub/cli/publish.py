@@ -19,6 +19,7 @@ from hub.cli.values import CHANNEL, EVENT
 
 if TYPE_CHECKING:
     from hub.cli.ways import Answer, Way
+    from hub.protocol.lines import Numbered
     from hub.protocol.position import Position
 
 CHUNK_BYTES = 64 * 1024
@@ -130,24 +131,17 @@ class _Printer:
         return f"{position.epoch} {position.seq} {position.tag}{word}"
 
 
-async def _lines() -> AsyncIterator[list[tuple[int, bytes]]]:
-    """The lines of standard input with their numbers, as many at a time as are there.
-
-    Of a line beyond all bounds comes only so much that it is refused for its length.
-    """
+async def _lines() -> AsyncIterator[list[Numbered]]:
+    """The lines of standard input, as many at a time as are there."""
+    from hub.protocol.lines import Lines
     from hub.protocol.payload import MAX_DATA_BYTES
 
-    number = 0
-    rest = b""
-    while chunk := await _read():
-        *whole, rest = (rest + chunk).split(b"\n")
-        numbered = list(enumerate(whole, number + 1))
-        number += len(whole)
-        if found := [(at, line) for at, line in numbered if line.strip()]:
+    lines = Lines(MAX_DATA_BYTES)
+    while piece := await _read():
+        if found := lines.receive(piece):
             yield found
-        rest = rest[: MAX_DATA_BYTES + 1]
-    if rest.strip():
-        yield [(number + 1, rest)]
+    if found := lines.end():
+        yield found
 
 
 async def _read() -> bytes:

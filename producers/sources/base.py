@@ -148,6 +148,11 @@ class FollowingSource(Source):
         find out, and raise. Closing the generator stops it.
         """
 
+    @property
+    def failed(self) -> bool:
+        """Whether something of an input that has ended could not be published."""
+        return False
+
     async def read_once(self) -> Sequence[Reading]:
         """What is the case now. A source that has this is offered `--once`."""
         raise NotImplementedError
