@@ -171,7 +171,7 @@ def _produce(source: type[PollingSource | FollowingSource], options: dict[str, A
     try:
         settings = read_settings(os.environ, redis=options["redis"], config=options["config"])
         publisher = Publisher(settings.redis_url, name=name, streams=settings.streams)
-        made = source.from_options(options)
+        made = source.from_options({**options, "streams": settings.streams})
         for channel in made.channels:
             check_channel(channel)
     except (BadSettings, ChannelNameError, ValueError) as error:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NoReturn
@@ -39,7 +40,16 @@ _DATED = re.compile(r"\d{4}-\d{2}-\d{2}_(?=.)")
 def parse_decision(name: str, content: bytes) -> Decision:
     """Read the file called `name`; raises BrokenFile."""
     try:
-        decision = _decision(name, _Fields(_object(content)))
+        fields = _object(content)
+    except (ValueError, RecursionError) as error:
+        raise BrokenFile(name, _reason(error)) from error
+    return read_decision(name, fields)
+
+
+def read_decision(name: str, fields: Mapping[str, Any]) -> Decision:
+    """Read the fields of what is called `name`; raises BrokenFile."""
+    try:
+        decision = _decision(name, _Fields(dict(fields)))
         # What can't travel is found here, where the file's name is known.
         change_from_json(Kind.LOG, encode(decision))
     except (ValueError, RecursionError, ProtocolError) as error:
