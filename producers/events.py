@@ -94,9 +94,9 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         name = type(self).__name__
-        for field in _money_fields(type(self)):
+        for field, may_be_unknown in _money_fields(type(self)):
             value = getattr(self, field)
-            if value is not None:
+            if value is not None or not may_be_unknown:
                 require_money(f"{name}.{field}", value)
         for field in self.__struct_fields__:
             value = getattr(self, field)
@@ -109,9 +109,9 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @functools.cache
-def _money_fields(payload: type[Payload]) -> tuple[str, ...]:
+def _money_fields(payload: type[Payload]) -> tuple[tuple[str, bool], ...]:
     return tuple(
-        field.name
+        (field.name, field.type is not Decimal)
         for field in msgspec.structs.fields(payload)
         if field.type in (Decimal, Decimal | None)
     )
@@ -127,14 +127,14 @@ def _enum_fields(payload: type[Payload]) -> tuple[tuple[str, type[enum.StrEnum]]
 
 
 class Portfolio(Payload, frozen=True, kw_only=True):
-    """An account as a whole; all amounts in `currency`."""
+    """An account as a whole; all amounts in `currency`, None for what a platform does not say."""
 
     balance: Decimal
     equity: Decimal
-    available: Decimal
-    exposure: Decimal
-    realized_pnl: Decimal
-    unrealized_pnl: Decimal
+    available: Decimal | None
+    exposure: Decimal | None
+    realized_pnl: Decimal | None
+    unrealized_pnl: Decimal | None
     positions_count: int
     currency: str
     platform: str
@@ -142,18 +142,27 @@ class Portfolio(Payload, frozen=True, kw_only=True):
 
 
 class TradingPosition(Payload, frozen=True, kw_only=True):
-    """One open position; `size` in the base asset, `unrealized_pnl_pct` of the entry value."""
+    """One open position; `size` in the base asset, `unrealized_pnl_pct` of the entry value.
+
+    None for what a platform does not say.
+    """
 
     id: str
     asset_pair: str
     side: Side
     size: Decimal
     entry_price: Decimal
-    current_price: Decimal
-    unrealized_pnl: Decimal
-    unrealized_pnl_pct: Decimal
-    margin_used: Decimal
-    opened_at: datetime
+    current_price: Decimal | None
+    unrealized_pnl: Decimal | None
+    unrealized_pnl_pct: Decimal | None
+    margin_used: Decimal | None
+    opened_at: datetime | None
+
+
+def known(amount: Decimal | None) -> Decimal:
+    """An amount of a payload whose maker always says it."""
+    assert amount is not None
+    return amount
 
 
 # What the market moves without the trader doing anything.
@@ -240,17 +249,20 @@ class StateTransition(Payload, frozen=True, kw_only=True):
 
 
 class TradeExecuted(Payload, frozen=True, kw_only=True):
-    """A fill; `realized_pnl` is what it closed, before its `fee`."""
+    """A fill; `realized_pnl` is what it closed, before its `fee`.
+
+    None for what a platform does not say; a fee that is not in the currency of the price is none.
+    """
 
     id: str
-    decision_id: str
-    position_id: str
+    decision_id: str | None
+    position_id: str | None
     asset_pair: str
     action: Action
     size: Decimal
     price: Decimal
-    fee: Decimal
-    realized_pnl: Decimal
+    fee: Decimal | None
+    realized_pnl: Decimal | None
     executed_at: datetime
 
 

@@ -52,6 +52,18 @@ def test_money_is_a_string_on_the_wire() -> None:
     assert msgspec.json.decode(encode(sent), type=Portfolio) == sent
 
 
+def test_what_a_platform_does_not_say_is_null() -> None:
+    """An amount that nobody knows is none; what makes an account or a position must be known."""
+    unknown = portfolio(realized_pnl=None, exposure=None)
+    assert b'"realized_pnl":null' in encode(unknown)
+    held = position("p", current_price=None, opened_at=None)
+    assert b'"current_price":null' in encode(held)
+    with pytest.raises(InvalidPayload, match="expected a Decimal"):
+        portfolio(equity=None)
+    with pytest.raises(InvalidPayload, match="expected a Decimal"):
+        position("p", entry_price=None)
+
+
 def test_enums_and_times_on_the_wire() -> None:
     """Sides travel by name, times in UTC, and a position reads back equal."""
     sent = position("p1", side=Side.SHORT)

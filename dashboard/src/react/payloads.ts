@@ -21,32 +21,34 @@ export type BreakerState = "closed" | "open" | "half_open";
 
 export type Severity = "info" | "warning" | "critical";
 
-/** An account as a whole; all amounts in `currency`. */
+/** An account as a whole; all amounts in `currency`, None for what a platform does not say. */
 export interface Portfolio {
   readonly balance: string;
   readonly equity: string;
-  readonly available: string;
-  readonly exposure: string;
-  readonly realized_pnl: string;
-  readonly unrealized_pnl: string;
+  readonly available: string | null;
+  readonly exposure: string | null;
+  readonly realized_pnl: string | null;
+  readonly unrealized_pnl: string | null;
   readonly positions_count: number;
   readonly currency: string;
   readonly platform: string;
   readonly mode: Mode;
 }
 
-/** One open position; `size` in the base asset, `unrealized_pnl_pct` of the entry value. */
+/** One open position; `size` in the base asset, `unrealized_pnl_pct` of the entry value.
+ *
+ * None for what a platform does not say. */
 export interface TradingPosition {
   readonly id: string;
   readonly asset_pair: string;
   readonly side: Side;
   readonly size: string;
   readonly entry_price: string;
-  readonly current_price: string;
-  readonly unrealized_pnl: string;
-  readonly unrealized_pnl_pct: string;
-  readonly margin_used: string;
-  readonly opened_at: string;
+  readonly current_price: string | null;
+  readonly unrealized_pnl: string | null;
+  readonly unrealized_pnl_pct: string | null;
+  readonly margin_used: string | null;
+  readonly opened_at: string | null;
 }
 
 /** What an agent decided, and later whether it was carried out.
@@ -112,17 +114,19 @@ export interface StateTransition {
   readonly reason: string | null;
 }
 
-/** A fill; `realized_pnl` is what it closed, before its `fee`. */
+/** A fill; `realized_pnl` is what it closed, before its `fee`.
+ *
+ * None for what a platform does not say; a fee that is not in the currency of the price is none. */
 export interface TradeExecuted {
   readonly id: string;
-  readonly decision_id: string;
-  readonly position_id: string;
+  readonly decision_id: string | null;
+  readonly position_id: string | null;
   readonly asset_pair: string;
   readonly action: Action;
   readonly size: string;
   readonly price: string;
-  readonly fee: string;
-  readonly realized_pnl: string;
+  readonly fee: string | null;
+  readonly realized_pnl: string | null;
   readonly executed_at: string;
 }
 

@@ -12,7 +12,7 @@ const SUMMARIES = {
   decision_made: ({ action, asset_pair: pair, confidence }) =>
     `${action} ${pair}${typeof confidence === "number" ? ` at ${Math.round(confidence)} %` : ""}`,
   trade_executed: ({ action, size, asset_pair: pair, price, realized_pnl: pnl }) =>
-    `${action} ${size} ${pair} at ${price}, realized ${pnl}`,
+    `${action} ${size} ${pair} at ${price}${typeof pnl === "string" ? `, realized ${pnl}` : ""}`,
   position_opened: summarisePosition,
   position_updated: summarisePosition,
   position_closed: summarisePosition,
@@ -26,7 +26,7 @@ const EVENT_TONES = {
 const QUIET = new Set(["position_updated"]);
 
 function summarisePosition({ asset_pair: pair, side, size, unrealized_pnl: pnl }) {
-  return `${pair} ${side} ${size}, P&L ${pnl}`;
+  return `${pair} ${side} ${size}${typeof pnl === "string" ? `, P&L ${pnl}` : ""}`;
 }
 
 function summarise({ event, data }) {

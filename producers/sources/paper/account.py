@@ -22,7 +22,7 @@ from typing import Final
 import msgspec
 
 from producers.errors import ProducerError
-from producers.events import Action, Mode, Portfolio, Side, TradeExecuted, TradingPosition
+from producers.events import Action, Mode, Portfolio, Side, TradeExecuted, TradingPosition, known
 
 PLATFORM: Final = "paper"
 _FEE_UNIT: Final = Decimal("0.0001")
@@ -94,7 +94,7 @@ class Account:
         price = prices[asset_pair]
         fee = self._fee(size * price)
         needed = self._margin_rate * size * price + fee
-        available = self.portfolio(prices).available
+        available = known(self.portfolio(prices).available)
         if size <= 0 or needed > available:
             raise OrderRejected(f"{size} {asset_pair} needs {needed}, available {available}")
         self._open[trade_id] = OpenPosition(
@@ -168,14 +168,14 @@ class Account:
     def portfolio(self, prices: Mapping[str, Decimal]) -> Portfolio:
         """The account as a whole at these prices."""
         positions = self.positions(prices)
-        unrealized = sum((each.unrealized_pnl for each in positions), _ZERO)
-        margin = sum((each.margin_used for each in positions), _ZERO)
+        unrealized = sum((known(each.unrealized_pnl) for each in positions), _ZERO)
+        margin = sum((known(each.margin_used) for each in positions), _ZERO)
         equity = self.balance + unrealized
         return Portfolio(
             balance=self.balance,
             equity=equity,
             available=equity - margin,
-            exposure=sum((each.size * each.current_price for each in positions), _ZERO),
+            exposure=sum((each.size * known(each.current_price) for each in positions), _ZERO),
             realized_pnl=self.realized_pnl,
             unrealized_pnl=unrealized,
             positions_count=len(positions),

@@ -45,6 +45,7 @@ from producers.events import (
     StateTransition,
     Totals,
     TradeExecuted,
+    known,
 )
 from producers.sources.paper.account import Account, OpenPosition, OrderRejected
 from producers.sources.paper.market import Instrument, Market
@@ -211,8 +212,9 @@ class Agent:
         )
         reason = "position opened"
         if trade.position_id != trade.id:
-            won = trade.realized_pnl > trade.fee
-            reason = f"{'won' if won else 'lost'} {abs(trade.realized_pnl - trade.fee)}"
+            gain = known(trade.realized_pnl) - known(trade.fee)
+            won = gain > 0
+            reason = f"{'won' if won else 'lost'} {abs(gain)}"
             totals = msgspec.structs.replace(
                 totals, wins=totals.wins + won, losses=totals.losses + (not won)
             )
@@ -270,7 +272,7 @@ class Agent:
         if held is None:
             return Decimal(0)
         marked = self._account.positions(self._market.prices())
-        return next(each.unrealized_pnl_pct for each in marked if each.id == held.id)
+        return next(known(each.unrealized_pnl_pct) for each in marked if each.id == held.id)
 
 
 def momentum_ppm(history: tuple[Decimal, ...]) -> int:

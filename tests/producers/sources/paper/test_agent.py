@@ -20,6 +20,7 @@ from producers.events import (
     Side,
     StateTransition,
     TradeExecuted,
+    known,
 )
 from producers.sources.paper.account import Account, OpenPosition
 from producers.sources.paper.agent import (
@@ -109,7 +110,7 @@ def test_decisions_and_fills() -> None:
     assert len(fills) - totals.trades in (0, 1)
     assert len(closing) - (totals.wins + totals.losses) in (0, 1)
     assert run.account.balance == run.account.deposit + sum(
-        each.realized_pnl - each.fee for each in fills
+        known(each.realized_pnl) - known(each.fee) for each in fills
     )
 
 

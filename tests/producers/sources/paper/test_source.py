@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from producers.events import AgentStatus, Event, Health, Portfolio
+from producers.events import AgentStatus, Event, Health, Portfolio, known
 from producers.sources.base import Decided, Happened, Positions, Reading, State
 from producers.sources.paper import PaperSource
 
@@ -52,7 +52,7 @@ async def test_positions_agree_with_the_portfolio() -> None:
             if isinstance(each, State) and isinstance(each.payload, Portfolio)
         )
         assert portfolio.positions_count == len(rows)
-        assert portfolio.unrealized_pnl == sum(each.unrealized_pnl for each in rows)
+        assert portfolio.unrealized_pnl == sum(known(each.unrealized_pnl) for each in rows)
 
 
 async def test_account() -> None:
