@@ -22,7 +22,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
@@ -33,7 +32,6 @@ from producers.errors import (
     InvalidPayload,
     ProducerError,
     PublishRefused,
-    SourceBusy,
     SourceError,
     SourceGone,
 )
@@ -42,6 +40,7 @@ from producers.events import (
     Health,
     HealthState,
 )
+from producers.pauses import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Pauses
 from producers.publisher import Publisher
 from producers.readings import MAX_AHEAD, Outcome, Report, checked, publish_reading
 from producers.sources.base import (
@@ -56,14 +55,10 @@ from producers.sources.base import (
 logger = logging.getLogger(__name__)
 
 RENEWAL_SECONDS: Final = 2.0
-FIRST_PAUSE_SECONDS: Final = 0.5
-LONGEST_PAUSE_SECONDS: Final = 30.0
 FINISH_SECONDS: Final = 5.0
 START_SECONDS: Final = 30.0
 CANCEL_SECONDS: Final = 1.0
 """How long a call that is cancelled may take to end."""
-LONGEST_BUSY_SECONDS: Final = 3600.0
-"""The longest that a source may ask to be left alone for: some answer with nonsense."""
 
 _WORST_LAST: Final = (HealthState.OK, HealthState.DEGRADED, HealthState.DOWN)
 _WELL: Final = Component(state=HealthState.OK)
@@ -100,15 +95,13 @@ class Worker:
         self._publisher = publisher
         self._interval = interval
         self._timeout = timeout if isinstance(source, PollingSource) else start_timeout
-        self._first_pause = first_pause
-        self._longest_pause = longest_pause
+        self._pauses = Pauses(first_pause, longest_pause)
         self._report = report
         self._stopped = asyncio.Event()
         self._hanging: asyncio.Task[Sequence[Reading]] | None = None
         self._renewing: asyncio.Task[None] | None = None
         self._publishes: set[asyncio.Task[None]] = set()
         self._ahead = asyncio.Semaphore(MAX_AHEAD)
-        self._failures = 0
         self._own_health = Health(state=HealthState.OK)
         self._source_component: Component | None = None
         self._refusals: dict[str, str] = {}
@@ -241,9 +234,9 @@ class Worker:
                 self._start(self._touch(channel))
 
     def _is_well(self) -> None:
-        if self._failures:
-            logger.info("the source is well again after %d failures", self._failures)
-        self._failures = 0
+        if self._pauses.failures:
+            logger.info("the source is well again after %d failures", self._pauses.failures)
+        self._pauses.is_well()
         if self._source_component != _WELL:
             self._source_component = _WELL
             self._start(self._publish_health(self.lease_seconds))
@@ -253,16 +246,12 @@ class Worker:
             error = SourceError(f"no answer within {self._timeout:g} s")
         known = isinstance(error, SourceError | OSError)
         logger.warning("the source failed: %s", error, exc_info=None if known else error)
-        longest = min(self._longest_pause, self._first_pause * 2 ** min(self._failures, 16))
-        asked_for = 0.0
-        if isinstance(error, SourceBusy):
-            asked_for = min(max(0.0, error.seconds), LONGEST_BUSY_SECONDS)
-        self._failures += 1
+        pause = self._pauses.failed(error)
         detail = str(error) or type(error).__name__
         self._source_component = Component(state=HealthState.DOWN, detail=detail)
         # That the source is down stays fresh until the next try is over.
-        self._start(self._publish_health(asked_for + longest + self._timeout + self.lease_seconds))
-        await asyncio.sleep(asked_for + longest * random.uniform(0.5, 1))
+        self._start(self._publish_health(pause.at_most + self._timeout + self.lease_seconds))
+        await asyncio.sleep(pause.seconds)
 
     async def _publish(self, reading: Reading) -> None:
         if isinstance(reading, State) and isinstance(reading.payload, Health):

@@ -14,7 +14,6 @@ from typing import Final
 from producers.settings import BadSettings
 
 _QUERY: Final = re.compile(r"(https?://[^\s?]+|wss?://[^\s?]+)\?\S*")
-MAX_DETAIL: Final = 300
 
 
 def read_secret(environ: Mapping[str, str], name: str) -> str | None:
@@ -41,11 +40,11 @@ def require_secret(environ: Mapping[str, str], name: str, what: str) -> str:
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:
-    """What a platform said, fit to be published and logged: short, and without secrets or queries,
+    """What a platform said, fit to be published and logged: without secrets, and without queries,
     in which keys and signatures travel."""
     text = _QUERY.sub(r"\1?...", text)
     # The longest first: one may be a part of another.
     for secret in sorted(secrets, key=len, reverse=True):
         if secret:
             text = text.replace(secret, "...")
-    return text if len(text) <= MAX_DETAIL else f"{text[:MAX_DETAIL]}..."
+    return text

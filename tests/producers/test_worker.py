@@ -355,7 +355,7 @@ async def test_a_source_that_asks_to_be_left_alone(
         pauses.append(seconds)
         await sleep(0)
 
-    monkeypatch.setattr("producers.worker.random.uniform", lambda low, high: 1)
+    monkeypatch.setattr("producers.pauses.random.uniform", lambda low, high: 1)
     monkeypatch.setattr("producers.worker.asyncio.sleep", noted)
     source = Script(
         fail(SourceBusy("429, in 7 s", 7)),
@@ -486,7 +486,7 @@ async def test_pauses_grow(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> N
         ranges.append((low, high))
         return 0.75
 
-    monkeypatch.setattr("producers.worker.random.uniform", uniform)
+    monkeypatch.setattr("producers.pauses.random.uniform", uniform)
     monkeypatch.setattr("producers.worker.asyncio.sleep", noted)
     source = Script(fail(SourceError("gone")))
     async with running(valkey, source, first_pause=1, longest_pause=5):

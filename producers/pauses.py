@@ -1,0 +1,46 @@
+"""How long a source that failed is left alone: longer each time, with jitter, and as long as it
+asks for itself."""
+
+from __future__ import annotations
+
+import random
+from typing import Final, NamedTuple
+
+from producers.errors import SourceBusy
+
+FIRST_PAUSE_SECONDS: Final = 0.5
+LONGEST_PAUSE_SECONDS: Final = 30.0
+LONGEST_BUSY_SECONDS: Final = 3600.0
+"""The longest that a source may ask to be left alone for: some answer with nonsense."""
+
+
+class Pause(NamedTuple):
+    """One pause; `at_most` is what it may have been by chance."""
+
+    seconds: float
+    at_most: float
+
+
+class Pauses:
+    """The pauses after failures in a row. first, longest: seconds, before jitter."""
+
+    def __init__(
+        self, first: float = FIRST_PAUSE_SECONDS, longest: float = LONGEST_PAUSE_SECONDS
+    ) -> None:
+        self._first = first
+        self._longest = longest
+        self.failures = 0
+        """How many there were since it was well."""
+
+    def failed(self, error: Exception) -> Pause:
+        """The pause after one more failure."""
+        longest = min(self._longest, self._first * 2 ** min(self.failures, 16))
+        self.failures += 1
+        asked_for = 0.0
+        if isinstance(error, SourceBusy):
+            asked_for = min(max(0.0, error.seconds), LONGEST_BUSY_SECONDS)
+        return Pause(asked_for + longest * random.uniform(0.5, 1), asked_for + longest)
+
+    def is_well(self) -> None:
+        """Begin again from the first pause."""
+        self.failures = 0
