@@ -162,10 +162,12 @@ def _produce(source: type[PollingSource | FollowingSource], options: dict[str, A
     from producers.publisher import Publisher
 
     logging.basicConfig(
-        level=logging.WARNING if options["quiet"] else logging.INFO,
-        format="%(levelname)s %(message)s",
-        stream=sys.stderr,
+        level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr
     )
+    if not options["quiet"]:
+        # Not of the libraries beneath, some of which tell of every request.
+        for package in {"producers", source.__module__.partition(".")[0]}:
+            logging.getLogger(package).setLevel(logging.INFO)
     name = options["name"]
     progress = Progress(quiet=options["quiet"])
     try:

@@ -183,6 +183,7 @@ def test_locks_agree() -> None:
         ("build", PYPROJECT["dependency-groups"]["build"]),
         ("node", PYPROJECT["dependency-groups"]["node"]),
         ("dev", [line for line in PYPROJECT["dependency-groups"]["dev"] if isinstance(line, str)]),
+        ("dev", PYPROJECT["project"]["optional-dependencies"]["freqtrade"]),
     ],
 )
 def test_lock_follows_pyproject(lock: str, wanted: list[str]) -> None:
