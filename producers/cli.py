@@ -124,6 +124,9 @@ class SourceCommand(click.Command):
             help=cleandoc(source.summary),
             callback=self._run,
         )
+        common = {each.name for each in (*own, *_COMMON)}
+        if taken := common & ({each.name for each in source.options} | source.tables):
+            raise TypeError(f"{source.__name__}: these names are taken: {', '.join(taken)}")
         self._entry = name
         self._source = source
         self._table: dict[str, Any] = {}

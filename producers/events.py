@@ -27,6 +27,7 @@ class Event(enum.StrEnum):
     DECISION_MADE = "decision_made"
     DECISION_UPDATED = "decision_updated"
     STATE_TRANSITION = "state_transition"
+    ORDER_UPDATED = "order_updated"
     TRADE_EXECUTED = "trade_executed"
     POSITION_OPENED = "position_opened"
     POSITION_UPDATED = "position_updated"
@@ -248,6 +249,25 @@ class StateTransition(Payload, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class Order(Payload, frozen=True, kw_only=True):
+    """An order as it stands at an exchange (event `order_updated`).
+
+    `status` is the exchange's, in lower case: open, closed, canceled, rejected, expired; "unknown"
+    for one that is not open any more, where the exchange does not say what became of it. `price` is
+    None for one that takes what the market gives.
+    """
+
+    id: str
+    asset_pair: str
+    action: Action
+    order_type: str | None
+    size: Decimal | None
+    filled: Decimal | None
+    price: Decimal | None
+    status: str
+    placed_at: datetime | None
+
+
 class TradeExecuted(Payload, frozen=True, kw_only=True):
     """A fill; `realized_pnl` is what it closed, before its `fee`.
 
@@ -282,5 +302,5 @@ class Alert(Payload, frozen=True, kw_only=True):
 
 
 AgentEvent: TypeAlias = (
-    StateTransition | Decision | TradeExecuted | TradingPosition | Failure | Alert
+    StateTransition | Decision | Order | TradeExecuted | TradingPosition | Failure | Alert
 )

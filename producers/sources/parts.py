@@ -30,6 +30,8 @@ MAX_WAITING: Final = 64
 """Batches that wait for the worker; a part that has more waits too."""
 
 MAX_DETAIL: Final = 300
+TOGETHER_SECONDS: Final = 0.1
+"""How long what happens is collected before it is read."""
 
 _WELL: Final = Component(state=HealthState.OK)
 
@@ -40,6 +42,32 @@ class Part(NamedTuple):
     name: str
     channels: tuple[str, ...]
     follow: Callable[[], AsyncGenerator[Sequence[Reading]]]
+
+
+class News:
+    """Something happened: the reason for a part to read now, and not when its interval is over."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def tell(self) -> None:
+        """Have `wait` return."""
+        self._event.set()
+
+    def take(self) -> bool:
+        """Whether something was told since the last time, which is done with now."""
+        told = self._event.is_set()
+        self._event.clear()
+        return told
+
+    async def wait(self, seconds: float) -> None:
+        """Return when something was told, or after so long."""
+        # What happens comes with its neighbours.
+        together = min(TOGETHER_SECONDS, seconds)
+        await asyncio.sleep(together)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds - together):
+                await self._event.wait()
 
 
 class Parts:

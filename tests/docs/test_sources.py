@@ -18,11 +18,13 @@ from producers.cli import SourceCommand
 from producers.events import Action
 from producers.publisher import Publisher
 from producers.sources.base import ENTRY_POINT_GROUP, Decided
+from producers.sources.ccxt.exchange import variable_of
+from producers.sources.ccxt.mapping import KNOWN_TOTALS
 from producers.sources.webhook import WebhookSource
 from producers.sources.webhook.rules import Hook, Rule, read_body, read_hooks, reading_of
 from producers.sources.webhook.signing import read_keys
 from producers.worker import Worker
-from tests.docs.pages import blocks, page, section, table
+from tests.docs.pages import ROOT, blocks, page, section, table
 from tests.producers.redis_view import eventually, history
 from tests.support.valkey import Valkey
 
@@ -32,7 +34,7 @@ COMMON = {"redis", "config", "name", "quiet"}
 
 
 def shown(option: click.Parameter) -> str:
-    """An option as its table has it: by its longest name, an argument in upper case."""
+    """An option as its table has it: by its name, an argument in upper case."""
     if isinstance(option, click.Option):
         return max(option.opts, key=len)
     assert option.name is not None
@@ -56,6 +58,24 @@ def test_every_source_is_listed() -> None:
     """The list at the top has each of them, with a link to its section."""
     listed = [re.sub(r"^\[`(.*)`\]\(.*", r"\1", row[0]) for row in table(TEXT, "source")]
     assert sorted(listed) == sorted(OURS.names)
+
+
+def test_known_totals_are_in_their_table() -> None:
+    """What is known of an exchange's total is what the text says."""
+    assert {row[0]: row[1] for row in table(TEXT, "exchange")} == KNOWN_TOTALS
+
+
+def test_variables_are_read() -> None:
+    """Each variable of the tables is one that the sources read."""
+    code = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "producers/sources").rglob("*.py")
+    )
+    ccxts = {variable_of("CCXT", each) for each in ("apiKey", "secret", "password", "uid")}
+    for name in ("ccxt", "freqtrade"):
+        rows = table(section(TEXT, name), "variable")
+        assert rows
+        for row in rows:
+            assert row[0] in ccxts or f'"{row[0]}"' in code, row[0]
 
 
 def test_the_fields_of_hooks_and_rules_are_in_their_tables() -> None:

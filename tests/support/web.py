@@ -61,8 +61,8 @@ async def serving(app: Any, *, port: int = 0) -> AsyncIterator[str]:
 class Faults:
     """What can be wrong with a server's next answers; `none` is well again.
 
-    silent: no answer until it is well. status: this status, with `headers`. half: the answer breaks
-    off in the middle. garbage: this in place of the answer.
+    silence: no answer until it is well. status: this status, with `headers`. half: the answer
+    breaks off in the middle. garbage: this in its place. only: what a path has to hold for it.
     """
 
     def __init__(self) -> None:
@@ -75,6 +75,7 @@ class Faults:
         self.headers: dict[str, str] = {}
         self.half = False
         self.garbage: bytes | None = None
+        self.only = ""
         self._well.set()
 
     def silence(self) -> None:
@@ -83,6 +84,9 @@ class Faults:
 
     async def __call__(self, app: Any, scope: Any, receive: Any, send: Any) -> None:
         """Answer with `app`, or with what is wrong."""
+        if self.only not in scope["path"]:
+            await app(scope, receive, send)
+            return
         await self._well.wait()
         if self.status is not None or self.garbage is not None:
             headers = [(name.encode(), value.encode()) for name, value in self.headers.items()]

@@ -3,7 +3,7 @@
 // Money is a string, so that no digit is lost: read it as a decimal. Times are RFC 3339 in UTC.
 
 /** What happened, by name. */
-export type EventName = "portfolio_update" | "positions_update" | "decision_made" | "decision_updated" | "state_transition" | "trade_executed" | "position_opened" | "position_updated" | "position_closed" | "status" | "health" | "error" | "alert";
+export type EventName = "portfolio_update" | "positions_update" | "decision_made" | "decision_updated" | "state_transition" | "order_updated" | "trade_executed" | "position_opened" | "position_updated" | "position_closed" | "status" | "health" | "error" | "alert";
 
 export type Mode = "paper" | "live";
 
@@ -112,6 +112,23 @@ export interface StateTransition {
   readonly from_state: OodaState;
   readonly to_state: OodaState;
   readonly reason: string | null;
+}
+
+/** An order as it stands at an exchange (event `order_updated`).
+ *
+ * `status` is the exchange's, in lower case: open, closed, canceled, rejected, expired; "unknown"
+ * for one that is not open any more, where the exchange does not say what became of it. `price` is
+ * None for one that takes what the market gives. */
+export interface Order {
+  readonly id: string;
+  readonly asset_pair: string;
+  readonly action: Action;
+  readonly order_type: string | null;
+  readonly size: string | null;
+  readonly filled: string | null;
+  readonly price: string | null;
+  readonly status: string;
+  readonly placed_at: string | null;
 }
 
 /** A fill; `realized_pnl` is what it closed, before its `fee`.

@@ -30,6 +30,7 @@ MONEY: Final = frozenset(
         "equity",
         "exposure",
         "fee",
+        "filled",
         "margin_used",
         "price",
         "realized_pnl",

@@ -11,6 +11,8 @@ const SUMMARIES = {
     `${from} → ${to}${reason ? `: ${reason}` : ""}`,
   decision_made: ({ action, asset_pair: pair, confidence }) =>
     `${action} ${pair}${typeof confidence === "number" ? ` at ${Math.round(confidence)} %` : ""}`,
+  order_updated: ({ action, size, filled, asset_pair: pair, status }) =>
+    `${action} ${size ?? "?"} ${pair} ${status}, ${filled ?? "?"} filled`,
   trade_executed: ({ action, size, asset_pair: pair, price, realized_pnl: pnl }) =>
     `${action} ${size} ${pair} at ${price}${typeof pnl === "string" ? `, realized ${pnl}` : ""}`,
   position_opened: summarisePosition,

@@ -58,14 +58,13 @@ from producers.sources.freqtrade.mapping import (
     position_of,
     status_of,
 )
-from producers.sources.parts import Part, Parts
+from producers.sources.parts import News, Part, Parts
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 INTERVAL_SECONDS: Final = 5.0
 SELDOM_SECONDS: Final = 30.0
-TOGETHER_SECONDS: Final = 0.1
 LATEST: Final = 100
 """Closed trades that are read at the start."""
 
@@ -158,8 +157,7 @@ class FreqtradeSource(FollowingSource):
             self._health,
             shown=lambda text: without_secrets(text, secrets),
         )
-        self._news = asyncio.Event()
-        self._happened = True
+        self._news = News()
         self._told: dict[str, Order] = {}
 
     @classmethod
@@ -203,8 +201,7 @@ class FreqtradeSource(FollowingSource):
         seldom_until = 0.0
         now = asyncio.get_running_loop().time
         while True:
-            happened, self._happened = self._happened, False
-            self._news.clear()
+            happened = self._news.take()
             balance, trades = await asyncio.gather(
                 api.get("balance", Balance), api.get("status", list[Trade])
             )
@@ -223,7 +220,7 @@ class FreqtradeSource(FollowingSource):
                 State(self._status, status_of(profit, config, self._utc())),
             ]
             latest, open_before = [], open_now
-            await self._wait_for_news()
+            await self._news.wait(self._interval)
 
     async def _latest(self) -> list[Trade]:
         """The latest closed trades; they come by number, the oldest first."""
@@ -237,13 +234,6 @@ class FreqtradeSource(FollowingSource):
         except SourceGone:
             # One whose entry nobody took is deleted.
             return None
-
-    async def _wait_for_news(self) -> None:
-        # What happens comes with its neighbours.
-        await asyncio.sleep(min(TOGETHER_SECONDS, self._interval))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._interval - TOGETHER_SECONDS):
-                await self._news.wait()
 
     def _orders(self, trades: Iterable[Trade]) -> list[Reading]:
         """The decisions and fills of orders that are new or changed."""
@@ -269,8 +259,7 @@ class FreqtradeSource(FollowingSource):
             async for message in messages:
                 # None first: whatever was missed before is read now.
                 if message is None or message.get("type") in _TELLING:
-                    self._happened = True
-                    self._news.set()
+                    self._news.tell()
                 yield [] if message is None else self._readings_of(message)
 
     def _readings_of(self, message: dict[str, Any]) -> list[Reading]:
