@@ -9,6 +9,7 @@ import re
 import shutil
 import tomllib
 from importlib.metadata import entry_points
+from typing import get_args
 
 import click
 import msgspec
@@ -17,7 +18,7 @@ import pytest
 from producers.cli import SourceCommand
 from producers.events import Action
 from producers.publisher import Publisher
-from producers.sources.base import ENTRY_POINT_GROUP, Decided
+from producers.sources.base import ENTRY_POINT_GROUP, Decided, Reading
 from producers.sources.ccxt.exchange import variable_of
 from producers.sources.ccxt.mapping import KNOWN_TOTALS
 from producers.sources.webhook import WebhookSource
@@ -58,6 +59,13 @@ def test_every_source_is_listed() -> None:
     """The list at the top has each of them, with a link to its section."""
     listed = [re.sub(r"^\[`(.*)`\]\(.*", r"\1", row[0]) for row in table(TEXT, "source")]
     assert sorted(listed) == sorted(OURS.names)
+
+
+def test_every_reading_is_in_the_table() -> None:
+    """The kinds of reading are those that a source may give."""
+    assert [row[0] for row in table(TEXT, "reading")] == [
+        kind.__name__ for kind in get_args(Reading)
+    ]
 
 
 def test_known_totals_are_in_their_table() -> None:
