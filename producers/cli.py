@@ -105,7 +105,11 @@ def produce() -> None:
     Examples:
       tapecast produce paper
       tapecast produce decision-store data/decisions
-      tapecast produce paper --help
+      my-strategy | tapecast produce stdin
+      tapecast produce webhook --config tapecast.toml
+      tapecast produce ccxt --exchange bybit --type swap --sandbox
+      tapecast produce freqtrade --url http://10.0.0.7:8080
+      tapecast produce ccxt --help
     """
 
 

@@ -13,6 +13,7 @@ The rules:
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -162,6 +163,8 @@ class Exchange:
              "timeout": round(1000 * self._timeout)}
         )  # fmt: skip
         made.number = str
+        # Below that it tells of each request with its headers, key and signature among them.
+        made.logger.setLevel(logging.INFO)
         if self._type is not None:
             made.options["defaultType"] = self._type
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
 from decimal import Decimal
@@ -30,6 +31,11 @@ DEFAULT_BUSY_SECONDS: Final = 5.0
 PING_SECONDS: Final = 5.0
 
 Shape = TypeVar("Shape")
+
+
+_wire = logging.getLogger(f"{__name__}.wire")
+# Below that it tells of the request, whose line holds the token.
+_wire.setLevel(logging.INFO)
 
 
 class _Tokens(msgspec.Struct):
@@ -105,6 +111,7 @@ class Api:
                 ping_interval=PING_SECONDS,
                 ping_timeout=self._timeout,
                 max_size=MAX_MESSAGE_BYTES,
+                logger=_wire,
             ) as link:
                 await link.send(
                     msgspec.json.encode({"type": "subscribe", "data": list(types)}).decode()
