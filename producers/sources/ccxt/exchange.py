@@ -122,10 +122,7 @@ class Exchange:
 
     async def call(self, method: str, *arguments: Any) -> Any:
         """What a method of ccxt answers; raises SourceError."""
-        now = asyncio.get_running_loop().time()
-        if now < self._busy_until:
-            seconds = self._busy_until - now
-            raise SourceBusy(f"{self.id} asked for {seconds:.0f} s without requests", seconds)
+        self._check_busy()
         return await self.watch(method, *arguments, seconds=CALL_SECONDS)
 
     async def watch(self, method: str, *arguments: Any, seconds: float | None = None) -> Any:
@@ -135,9 +132,16 @@ class Exchange:
                 return await getattr(self.ccxt, method)(*arguments)
         except TimeoutError:
             raise SourceError(f"{method}: no answer within {seconds} s") from None
+        except SourceError:
+            raise
         # ccxt raises its own errors, and any other at an answer that it does not expect.
         except Exception as error:
             raise self._failure(method, error) from None
+
+    def _check_busy(self) -> None:
+        seconds = self._busy_until - asyncio.get_running_loop().time()
+        if seconds > 0:
+            raise SourceBusy(f"{self.id} asked for {seconds:.0f} s without requests", seconds)
 
     def shown(self, text: str) -> str:
         """What may be shown of what the exchange or ccxt says."""
@@ -178,6 +182,8 @@ class Exchange:
         fetch = made.fetch
 
         async def fetch_json(url: str, *arguments: Any, **options: Any) -> Any:
+            # Again, since it may have waited for its turn meanwhile.
+            self._check_busy()
             answer = await fetch(url, *arguments, **options)
             if not isinstance(answer, dict | list):
                 raise ccxt.BadResponse(f"{self.id} {url} answered no JSON: {str(answer)[:80]!r}")

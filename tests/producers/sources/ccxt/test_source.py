@@ -249,6 +249,22 @@ async def test_faults_change_nothing_but_health(
             assert history(valkey, channel) == entries
 
 
+async def test_half_a_list_closes_no_position(valkey: Valkey, tmp_path: Path) -> None:
+    """ccxt takes a list of positions that breaks off for an empty one, and hands that on."""
+    exchange = Bybit()
+    exchange.positions.append(position())
+    async with following(valkey, exchange, tmp_path, "--no-watch"):
+        await well(valkey)
+        exchange.faults.only = "position/list"
+        exchange.faults.garbage = b'{"retCode": 0, "result": {"list": ['
+        exchange.faults.headers = {"content-type": "text/plain"}
+        await eventually(lambda: component(valkey, "account")[0] == "down", "down")
+        assert "answered no JSON" in component(valkey, "account")[1]
+        exchange.faults.none()
+        await well(valkey)
+    assert told(valkey, "position_closed") == []
+
+
 async def test_a_rate_limit_is_obeyed(valkey: Valkey, tmp_path: Path) -> None:
     """While the exchange wants to be left alone, no part asks it."""
     exchange = Bybit()
