@@ -14,7 +14,7 @@ from hub.cli.target import Target, find_target
 from hub.cli.values import CHANNEL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Sequence
 
     from hub.client import Frame, Link, Subscription
 
@@ -58,6 +58,7 @@ def tail(channels: tuple[str, ...], url: str | None, as_json: bool) -> None:
 
 
 async def _print(target: Target, channels: Sequence[str], as_json: bool) -> None:
+    from hub.cli.following import follow_all, tell_of_link
     from hub.cli.lines import json_line, readable_line
 
     def take(subscription: Subscription, frame: Frame) -> None:
@@ -65,17 +66,13 @@ async def _print(target: Target, channels: Sequence[str], as_json: bool) -> None
         sys.stdout.buffer.write(line + b"\n")
         sys.stdout.buffer.flush()
 
-    def tell(link: Link) -> None:
-        if link.retry_seconds is not None:
-            why = f"{link.reason} ({link.code}), again in {link.retry_seconds:.1f} s"
-            click.echo(f"{link.url} is away: {why}", err=True)
-
-    await _follow_all(target, channels, take, tell)
+    await follow_all(target, dict.fromkeys(channels), take, tell_of_link)
 
 
 async def _draw(target: Target, channels: Sequence[str], as_json: bool) -> None:
     from rich.live import Live
 
+    from hub.cli.following import follow_all
     from hub.cli.output import console
     from hub.cli.view import Screen, Watched
 
@@ -95,34 +92,4 @@ async def _draw(target: Target, channels: Sequence[str], as_json: bool) -> None:
             await asyncio.sleep(REFRESH_SECONDS)
 
     with Live(console=console(), auto_refresh=False) as live:
-        await _follow_all(target, channels, take, tell, refresh(live))
-
-
-async def _follow_all(
-    target: Target,
-    channels: Sequence[str],
-    take: Callable[[Subscription, Frame], None],
-    tell: Callable[[Link], None],
-    *besides: Coroutine[None, None, None],
-) -> None:
-    """Hand every frame of every channel to `take`; ends only by an error, which it raises.
-
-    tell: hears of the connection. besides: what runs as long, and ends all of it by failing.
-    """
-    from hub.client import Client
-
-    async def follow(subscription: Subscription) -> None:
-        async for frame in subscription:
-            take(subscription, frame)
-
-    try:
-        async with (
-            Client(target.url, target.token, on_link=tell) as client,
-            asyncio.TaskGroup() as tasks,
-        ):
-            for beside in besides:
-                tasks.create_task(beside)
-            for channel in channels:
-                tasks.create_task(follow(client.subscribe(channel)))
-    except ExceptionGroup as group:
-        raise group.exceptions[0] from None
+        await follow_all(target, dict.fromkeys(channels), take, tell, lambda _client: refresh(live))
