@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
+from functools import cache
 from hashlib import sha1
 from typing import Any
 
@@ -62,9 +63,9 @@ class RedisBroker(Broker):
             max_connections=pool_size,
             timeout=None,
             socket_connect_timeout=self._timing.connect_seconds,
-            # `_exchange` sets one deadline for all that a command waits for.
+            # `exchange` sets one deadline for all that a command waits for.
             socket_timeout=None,
-            # `_exchange` decides what is sent again.
+            # `exchange` decides what is sent again.
             retry=Retry(NoBackoff(), 0),
             # It would cost a trip, and tell of a link only what the command itself tells too.
             health_check_interval=0,
@@ -117,14 +118,14 @@ class RedisBroker(Broker):
                 answers.append(None)
             except ProtocolError as error:
                 answers.append(error)
-        replies = iter(await self._call(scripts.PUBLISH, calls))
+        replies = iter(await self.call(scripts.PUBLISH, calls))
         return [_receipt(next(replies)) if answer is None else answer for answer in answers]
 
     async def read(
         self, channel: str, since: int | None, limit: int, *, state: bool = True
     ) -> ChannelReading:
         call = scripts.read_call(check_channel(channel), since, limit, state=state)
-        [reply] = await self._call(scripts.READ, [call])
+        [reply] = await self.call(scripts.READ, [call])
         if isinstance(reply, ResponseError):
             raise _unreadable(channel, reply)
         try:
@@ -141,7 +142,7 @@ class RedisBroker(Broker):
                 ("HMGET", keys.meta(check_channel(channel)), "epoch", "seq", "tag")
                 for channel in channels[at : at + HEADS_A_BATCH]
             ]
-            found.extend(map(_head, await self._exchange(commands)))
+            found.extend(map(_head, await self.exchange(commands)))
         return found
 
     async def channels(self) -> list[str]:
@@ -149,7 +150,7 @@ class RedisBroker(Broker):
         cursor = b"0"
         while True:
             scan = ("SCAN", cursor, "MATCH", keys.META_PATTERN, "COUNT", SCAN_COUNT)
-            [reply] = await self._exchange([scan])
+            [reply] = await self.exchange([scan])
             if isinstance(reply, ResponseError):
                 raise BrokerUnavailableError(str(reply))
             cursor, names = reply
@@ -175,27 +176,30 @@ class RedisBroker(Broker):
             tasks.create_task(self._probe.run())
 
     async def _publish_bytes(self, name: bytes, message: bytes) -> None:
-        [reply] = await self._exchange([("PUBLISH", name, message)])
+        [reply] = await self.exchange([("PUBLISH", name, message)])
         if isinstance(reply, ResponseError):
             raise BrokerUnavailableError(str(reply))
 
-    async def _call(self, script: str, calls: Sequence[scripts.Call]) -> list[Any]:
-        """A reply for each call of a script; refusals are ResponseErrors."""
+    async def call(self, script: str, calls: Sequence[scripts.Call]) -> list[Any]:
+        """A reply for each call of a script, which may be called twice where a link was lost;
+        refusals are ResponseErrors. Raises BrokerUnavailableError."""
         commands = [_evalsha(script, call) for call in calls]
-        replies = await self._exchange(commands)
+        replies = await self.exchange(commands)
         unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
-            # Every link loads the scripts when it is made, so this is a SCRIPT FLUSH by hand. What
-            # it refused is sent again in its order. (A neighbour that loads the script in the
-            # middle of this very batch could put a later publish first; nothing else can.)
+            # Every link loads the scripts of channels when it is made, so for them this is a
+            # SCRIPT FLUSH by hand. What it refused is sent again in its order. (A neighbour that
+            # loads the script in the middle of this very batch could put a later publish first;
+            # nothing else can.)
             again = [("SCRIPT", "LOAD", script), *(commands[at] for at in unknown)]
-            _, *late = await self._exchange(again)
+            _, *late = await self.exchange(again)
             for at, reply in zip(unknown, late, strict=True):
                 replies[at] = reply
         return replies
 
-    async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+    async def exchange(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands in one go, and return a reply for each; errors among them as they are.
+        Where a link was lost they are sent again, once.
 
         Raises BrokerUnavailableError where not all were answered in time.
         """
@@ -227,16 +231,15 @@ class RedisBroker(Broker):
             await self._pool.release(connection)
 
 
-_HASHES = {
-    script: sha1(script.encode(), usedforsecurity=False).hexdigest()
-    for script in (scripts.PUBLISH, scripts.READ)
-}
+@cache
+def _hash(script: str) -> str:
+    return sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
 async def _introduce(connection: AbstractConnection) -> None:
     """What a new link of the pool begins with: AUTH, SELECT, and the scripts."""
     await connection.on_connect()
-    for script in _HASHES:
+    for script in (scripts.PUBLISH, scripts.READ):
         await connection.send_command("SCRIPT", "LOAD", script)
         await connection.read_response()
 
@@ -249,7 +252,7 @@ async def _reply(connection: AbstractConnection) -> Any:
 
 
 def _evalsha(script: str, call: scripts.Call) -> Command:
-    return ("EVALSHA", _HASHES[script], len(call.keys), *call.keys, *call.args)
+    return ("EVALSHA", _hash(script), len(call.keys), *call.keys, *call.args)
 
 
 def _receipt(reply: Any) -> Receipt | Exception:
