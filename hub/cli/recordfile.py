@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -82,6 +83,16 @@ class RecordingFile:
         traceback: TracebackType | None,
     ) -> None:
         self._file.close()
+
+
+@contextmanager
+def open_recording(path: Path) -> Iterator[Iterator[Row]]:
+    """The rows of a recording, while it is open. Raises RecordingError that names the file."""
+    try:
+        with path.open("rb") as lines:
+            yield read_rows(lines)
+    except RecordingError as error:
+        raise RecordingError(f"{path}: {error}") from None
 
 
 def _lock(descriptor: int, path: Path) -> None:
