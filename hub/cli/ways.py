@@ -67,25 +67,6 @@ async def to_redis(settings: Settings, channel: str, event: str) -> AsyncIterato
     producer = f"cli-{secrets.token_hex(8)}"
     n = 0
 
-    async def store(publications: Sequence[Publication]) -> list[Receipt | Exception]:
-        give_up_at = time.monotonic() + ANSWER_SECONDS
-        told = False
-        while True:
-            try:
-                return await _store(broker, publications)
-            except BrokerUnavailableError as error:
-                why = str(error).rstrip(".")
-                # No time cures a wrong password.
-                if isinstance(error.__cause__, AuthenticationError):
-                    raise NoAnswer(f"{why}. {_WHICH_REDIS}") from None
-                if time.monotonic() >= give_up_at:
-                    raise NoAnswer(f"{why}. {_WHICH_REDIS} {_UNCERTAIN}") from None
-                if not told:
-                    click.echo(f"{why}. Trying for {ANSWER_SECONDS:g} s ...", err=True)
-                    told = True
-                # Sent again with the same ids: what was published is answered, not repeated.
-                await asyncio.sleep(RETRY_SECONDS)
-
     async def send(values: Sequence[bytes]) -> list[Answer]:
         nonlocal n
         answers: list[Answer | None] = []
@@ -101,7 +82,7 @@ async def to_redis(settings: Settings, channel: str, event: str) -> AsyncIterato
                 answers.append(None)
         stored: list[Receipt | Exception] = []
         for at in range(0, len(publications), BATCH):
-            stored += await store(publications[at : at + BATCH])
+            stored += await store_patiently(broker, publications[at : at + BATCH])
         left = iter(stored)
         return [_answer(next(left)) if answer is None else answer for answer in answers]
 
@@ -109,6 +90,29 @@ async def to_redis(settings: Settings, channel: str, event: str) -> AsyncIterato
         yield send
     finally:
         await broker.disconnect()
+
+
+async def store_patiently(
+    broker: RedisBroker, publications: Sequence[Publication]
+) -> list[Receipt | Exception]:
+    """The broker's answers; it is tried again for a while. Raises NoAnswer."""
+    give_up_at = time.monotonic() + ANSWER_SECONDS
+    told = False
+    while True:
+        try:
+            return await _store(broker, publications)
+        except BrokerUnavailableError as error:
+            why = str(error).rstrip(".")
+            # No time cures a wrong password.
+            if isinstance(error.__cause__, AuthenticationError):
+                raise NoAnswer(f"{why}. {_WHICH_REDIS}") from None
+            if time.monotonic() >= give_up_at:
+                raise NoAnswer(f"{why}. {_WHICH_REDIS} {_UNCERTAIN}") from None
+            if not told:
+                click.echo(f"{why}. Trying for {ANSWER_SECONDS:g} s ...", err=True)
+                told = True
+            # Sent again with the same ids: what was published is answered, not repeated.
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 async def _store(

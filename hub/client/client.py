@@ -172,13 +172,22 @@ class Client:
         self._session.subscribe(tracker, subscription)
         return subscription
 
-    async def publish(self, channel: str, event: str, data: Any, *, key: str = "") -> Published:
+    async def publish(
+        self,
+        channel: str,
+        event: str,
+        data: Any,
+        *,
+        key: str = "",
+        id: tuple[str, int] | None = None,
+    ) -> Published:
         """Publish, and return where it stands; waits for a hub as long as it takes.
 
         Published once, however often the link breaks meanwhile: the publish carries an id. A
         publish that was cancelled may have happened. Several at a time may be stored in any order.
         data: what JSON can say; a Decimal becomes a string. key: see
-        `hub.protocol.publication.AppendEntry`.
+        `hub.protocol.publication.AppendEntry`. id: (producer, n) where another run of the
+        program may publish the same again, n counted up; otherwise one of this client's own.
         Raises ChannelNameError, PayloadError for NaN and infinity, and ClientError where it was
         refused.
         """
@@ -193,8 +202,10 @@ class Client:
             await asyncio.wait([oldest])
             if self._unanswered and self._unanswered[0] is oldest:
                 self._unanswered.popleft()
-        self._n += 1
-        fields: dict[str, Any] = {**params, "data": raw, "producer": self._producer, "n": self._n}
+        if id is None:
+            self._n += 1
+            id = self._producer, self._n
+        fields: dict[str, Any] = {**params, "data": raw, "producer": id[0], "n": id[1]}
         if key:
             fields["key"] = key
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
