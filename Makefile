@@ -65,6 +65,7 @@ lock: ## Lock the dependencies anew (needs uv); ARGS=--upgrade takes the newest 
 	@$(COMPILE) -c requirements/dev.txt --group build -o requirements/build.txt
 	@$(COMPILE) --group node -o requirements/node.txt
 	@$(COMPILE) --extra ccxt pyproject.toml -o requirements/ccxt.txt
+	@$(COMPILE) --group parquet -o requirements/parquet.txt
 
 clean: ## Remove what was installed, built or cached
 	@rm -rf .venv build dist dashboard/dist dashboard/dist-app dashboard/node_modules \

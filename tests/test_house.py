@@ -168,9 +168,11 @@ def test_lock_pins_with_hashes(lock: Path) -> None:
 
 def test_locks_agree() -> None:
     """A package has the same version in every lock, so that one install never undoes another."""
-    # Node has a lock of its own, since few machines need it. ccxt's is for an environment of its
-    # own: it pins whatever is beneath it.
-    whole = pins(ROOT / "requirements" / "dev.txt") | pins(ROOT / "requirements" / "node.txt")
+    # What few machines need has a lock of its own. ccxt's is for an environment of its own: it pins
+    # whatever is beneath it.
+    whole: dict[str, Requirement] = {}
+    for name in ("dev", "node", "parquet"):
+        whole |= pins(ROOT / "requirements" / f"{name}.txt")
     for lock in (each for each in LOCKS if each.stem != "ccxt"):
         for name, requirement in pins(lock).items():
             assert requirement.specifier == whole[name].specifier, (name, lock)
@@ -183,6 +185,8 @@ def test_locks_agree() -> None:
         ("build", PYPROJECT["build-system"]["requires"]),
         ("build", PYPROJECT["dependency-groups"]["build"]),
         ("node", PYPROJECT["dependency-groups"]["node"]),
+        ("parquet", PYPROJECT["dependency-groups"]["parquet"]),
+        ("parquet", PYPROJECT["project"]["optional-dependencies"]["parquet"]),
         ("dev", [line for line in PYPROJECT["dependency-groups"]["dev"] if isinstance(line, str)]),
         ("dev", PYPROJECT["project"]["optional-dependencies"]["freqtrade"]),
         ("ccxt", PYPROJECT["project"]["dependencies"]),

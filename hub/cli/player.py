@@ -21,6 +21,7 @@ import click
 import msgspec
 
 from hub.cli.moments import spell
+from hub.cli.parquet import lines_to_read
 from hub.cli.progress import Played, Progress
 from hub.cli.stages import Cast, PlayError, Stage
 from hub.client.playing import Act, Cue, Cues, LeftOut, act_of
@@ -64,7 +65,7 @@ class Player:
 
     async def run(self) -> None:
         """Play to the end."""
-        with self._plan.file.open("rb") as file:
+        with lines_to_read(self._plan.file) as lines, lines.open("rb") as file:
             cues = self._wanted(_cues_of(file, self._plan.file))
             done = await self._look(cues)
             states, cues = self._leave_out(file, cues, done)

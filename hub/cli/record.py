@@ -32,7 +32,7 @@ LAST_ANSWER_SECONDS = 2.0
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The recording; one that is there goes on.",
+    help="The recording; one that is there goes on. FILE.parquet: columns, with tapecast[parquet].",
 )
 @click.option("--url", metavar="URL", help="The hub; otherwise TAPECAST_URL, or a running demo.")
 @click.option("--redis", metavar="URL", help="Record from this Redis or Valkey, without a hub.")
@@ -58,9 +58,10 @@ def record(
     \b
     Examples:
       tapecast record portfolio positions decisions --out today.jsonl
-      tapecast record decisions --out decisions.jsonl --duration 8h
+      tapecast record decisions --out decisions.parquet --duration 8h
       tapecast record positions:acct-7 --redis redis://db.internal:6379/0 --out acct-7.jsonl
     """
+    from hub.cli.parquet import lines_to_write
     from hub.cli.recordfile import RecordingFile
     from hub.client import ClientError
     from hub.client.recording import RecordingError
@@ -74,7 +75,7 @@ def record(
         source = find_target(url, os.environ)
     wanted = tuple(dict.fromkeys(channels))
     try:
-        with RecordingFile(out) as file:
+        with lines_to_write(out) as lines, RecordingFile(lines) as file:
             asyncio.run(_record(wanted, file, source, duration))
         click.echo(f"{out}: {_progress(file)}", err=True)
     except KeyboardInterrupt:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from hub.cli.parquet import is_parquet, read
 from hub.client.recording import (
     Places,
     RecordingError,
@@ -89,6 +90,9 @@ class RecordingFile:
 def open_recording(path: Path) -> Iterator[Iterator[Row]]:
     """The rows of a recording, while it is open. Raises RecordingError that names the file."""
     try:
+        if is_parquet(path):
+            yield read(path)
+            return
         with path.open("rb") as lines:
             yield read_rows(lines)
     except RecordingError as error:
