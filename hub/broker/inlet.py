@@ -2,9 +2,9 @@
 
 Rules:
 1. A worker without the lease waits for it; the one that has it renews it with every reading.
-2. A batch is passed on whole before the next is read, in the inlet's order. Whatever fails on the
-   way (Redis away, a reply that was lost) is mended by reading on from the last id that is known to
-   be acknowledged: what is still pending comes again.
+2. A batch is passed on whole before the next, which is read and made ready meanwhile. Whatever
+   fails on the way (Redis away, a reply that was lost, an entry that a script could not publish) is
+   mended by beginning anew with what is pending.
 3. An entry that can't be published is buried with the reason, and the others go on.
 """
 
@@ -16,18 +16,19 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from redis.exceptions import ResponseError
 
 from hub.broker.base import BrokerUnavailableError, ChannelUnavailableError
 from hub.broker.redis import RedisBroker
-from hub.protocol import codes, scripts
-from hub.protocol.errors import PayloadError, ProtocolError
+from hub.protocol.errors import ProtocolError
 from hub.protocol.inlet import (
     GIVE_UP,
     PASS_ON,
     TAKE,
+    Buried,
+    Fate,
     InletKeys,
     Taken,
     bury_call,
@@ -72,15 +73,13 @@ class Counts:
 
 
 class _Call(NamedTuple):
-    """What passes an entry on; with a reason, what buries it."""
+    """What passes an entry on, or buries it."""
 
     id: str
-    channel: str
     call: Call
-    reason: str
 
 
-Buried: TypeAlias = Callable[[str, str], None]
+Burying: TypeAlias = Callable[[str, str], None]
 Told: TypeAlias = Callable[[str], None]
 
 
@@ -97,7 +96,7 @@ class InletWorker:
         keys: InletKeys,
         streams: Mapping[str, Stream] = KNOWN,
         *,
-        buried: Buried,
+        buried: Burying,
         told: Told,
         lease_ms: int = LEASE_MS,
     ) -> None:
@@ -109,7 +108,7 @@ class InletWorker:
         self._told = told
         self._lease_ms = lease_ms
         self._token = secrets.token_hex(12)
-        self._done = "0-0"
+        self._read = self._done = "0-0"
         self._kinds: OrderedDict[str, Kind] = OrderedDict()
         self._waiting = False
         self._stopping = asyncio.Event()
@@ -164,20 +163,40 @@ class InletWorker:
         return False
 
     async def _work(self) -> None:
-        """Pass on batch after batch. Raises NotActive, BrokerUnavailableError."""
-        self._done = "0-0"
+        """Pass on batch after batch, until one has to begin anew: with what is pending.
+
+        Raises NotActive, BrokerUnavailableError.
+        """
+        self._read = self._done = "0-0"
         taken = await self._take(begun=True)
+        calls = await self._prepare(taken)
         self.counts.active = True
         while not self._stopping.is_set():
-            if taken.entries:
-                if await self._pass_on(taken):
-                    self._done = taken.entries[-1][0]
-            else:
+            if not calls:
                 await self._wait_for_more(taken.last)
-            taken = await self._take(begun=False)
+                taken, calls = await self._read_ahead()
+                continue
+            # Asked for first, so that the next batch is made ready while Redis takes this one.
+            ahead = asyncio.ensure_future(self._read_ahead())
+            passing = asyncio.ensure_future(self._pass_on(calls))
+            try:
+                await asyncio.gather(ahead, passing)
+            finally:
+                # Where one of them failed the other is waited for too.
+                await asyncio.wait([ahead, passing])
+            if not passing.result():
+                return
+            self._done = calls[-1].id
+            taken, calls = ahead.result()
+
+    async def _read_ahead(self) -> tuple[Taken, list[_Call]]:
+        taken = await self._take(begun=False)
+        return taken, await self._prepare(taken)
 
     async def _take(self, *, begun: bool) -> Taken:
-        call = take_call(self._keys, self._token, self._lease_ms, self._done, BATCH, begun=begun)
+        call = take_call(
+            self._keys, self._token, self._lease_ms, self._read, self._done, BATCH, begun=begun
+        )
         [reply] = await self._broker.call(TAKE, [call])
         if isinstance(reply, ResponseError):
             # Also NOGROUP, where somebody deleted the inlet: `_acquire` makes it anew.
@@ -185,6 +204,8 @@ class InletWorker:
         taken = parse_taken(reply)
         if taken is None:
             raise NotActive
+        if taken.entries:
+            self._read = taken.entries[-1][0]
         self.counts.lag = taken.lag
         if taken.removed:
             self.counts.removed += taken.removed
@@ -204,26 +225,9 @@ class InletWorker:
                 each.cancel()
             await asyncio.gather(waiting, stopping, return_exceptions=True)
 
-    async def _pass_on(self, taken: Taken) -> bool:
-        """Pass on a batch, in its order; whether all of it is acknowledged."""
+    async def _prepare(self, taken: Taken) -> list[_Call]:
         looked_up: dict[str, Kind] = {}
-        calls = [await self._call_for(id, fields, looked_up) for id, fields in taken.entries]
-        replies = await self._broker.call(PASS_ON, [call.call for call in calls])
-        refused: list[_Call] = []
-        for call, reply in zip(calls, replies, strict=True):
-            refusal = self._count(call, reply)
-            if refusal is None:
-                continue
-            if refusal.code is codes.KIND_MISMATCH and call.channel not in looked_up:
-                # What was known of the channel was of a history that is gone: all of its entries
-                # were refused, and come again in their order.
-                self._kinds.clear()
-                return False
-            refused.append(self._burial(call.id, refusal.message))
-        replies = await self._broker.call(PASS_ON, [call.call for call in refused])
-        for call, reply in zip(refused, replies, strict=True):
-            self._count(call, reply)
-        return True
+        return [await self._call_for(id, fields, looked_up) for id, fields in taken.entries]
 
     async def _call_for(
         self, id: str, fields: Sequence[bytes] | None, looked_up: dict[str, Kind]
@@ -234,41 +238,61 @@ class InletWorker:
         try:
             entry = read_entry(id, fields)
             kind = await self._kind_of(entry.channel, looked_up)
-            options = stream_options(entry.channel, self._streams)
-            epoch = secrets.token_urlsafe(6)
-            call = pass_on_call(self._keys, self._token, entry, kind, options, epoch)
+            call = pass_on_call(
+                self._keys,
+                self._token,
+                entry,
+                kind,
+                stream_options(entry.channel, self._streams),
+                secrets.token_urlsafe(6),
+                kind_is_sure=entry.channel in looked_up,
+            )
         except (ProtocolError, ChannelUnavailableError) as error:
             return self._burial(id, str(error))
-        return _Call(id, entry.channel, call, "")
+        return _Call(id, call)
 
     def _burial(self, id: str, reason: str) -> _Call:
-        return _Call(id, "", bury_call(self._keys, self._token, id, reason), reason)
+        return _Call(id, bury_call(self._keys, self._token, id, reason))
 
-    def _count(self, call: _Call, reply: Any) -> ProtocolError | None:
-        """Note what became of an entry; returns what it was refused with.
+    async def _pass_on(self, calls: Sequence[_Call]) -> bool:
+        """Pass on a batch; whether all of it is acknowledged. Where not, what is pending has to be
+        read again: the entries after one that failed are not passed on either."""
+        replies = await self._broker.call(PASS_ON, [call.call for call in calls])
+        for call, reply in zip(calls, replies, strict=True):
+            if isinstance(reply, ResponseError):
+                reason = f"the channel was damaged by hand: {self._damage(reply)}"
+                burial = self._burial(call.id, reason)
+                [reply] = await self._broker.call(PASS_ON, [burial.call])
+                if isinstance(reply, ResponseError):
+                    raise BrokerUnavailableError(f"{self._keys.inlet}: {reply}")
+            match parse_passed_on(reply):
+                case Receipt(unchanged=unchanged):
+                    self.counts.published += not unchanged
+                    self.counts.unchanged += unchanged
+                case Buried(reason):
+                    self.counts.buried += 1
+                    self._buried(call.id, reason)
+                case Fate.KNOWN:
+                    self.counts.known += 1
+                case Fate.LOST:
+                    raise NotActive
+                case Fate.KIND:
+                    # What was known of the channel was of a history that is gone.
+                    self._kinds.clear()
+                    return False
+                case Fate.LATER:
+                    return False
+                case Fate.GONE:
+                    pass  # its answer was lost on the way
+        return True
 
-        Raises NotActive, and BrokerUnavailableError where Redis can't take it just now.
-        """
-        if isinstance(reply, ResponseError):
-            # redis-py takes the first word off the errors that it knows.
-            word = reply.status_code or str(reply).partition(" ")[0]
-            damaged = PayloadError(f"the channel was damaged by hand: {reply}")
-            refusal = scripts.refusal(str(reply)) or (damaged if word in _DAMAGED else None)
-            if refusal is None or call.reason:
-                raise BrokerUnavailableError(f"{self._keys.inlet}: {reply}")
-            return refusal
-        match parse_passed_on(reply):
-            case Receipt(unchanged=unchanged):
-                self.counts.published += not unchanged
-                self.counts.unchanged += unchanged
-            case "lost":
-                raise NotActive
-            case "known":
-                self.counts.known += 1
-            case "buried":
-                self.counts.buried += 1
-                self._buried(call.id, call.reason)
-        return None
+    def _damage(self, error: ResponseError) -> ResponseError:
+        """The error itself, where it is the channel's; raises BrokerUnavailableError elsewhere."""
+        # redis-py takes the first word off the errors that it knows.
+        word = error.status_code or str(error).partition(" ")[0]
+        if word not in _DAMAGED:
+            raise BrokerUnavailableError(f"{self._keys.inlet}: {error}")
+        return error
 
     async def _kind_of(self, channel: str, looked_up: dict[str, Kind]) -> Kind:
         """The kind that the channel was recorded as, or will be."""

@@ -5,14 +5,17 @@ Whoever has a Redis client adds an entry of fields to it (`XADD`); `tapecast ing
 Rules:
 1. An entry is published and acknowledged in one step of one script, or put among the dead letters
    and acknowledged. There is no moment between the two at which a worker can die.
-2. One worker at a time holds the lease, and both scripts do nothing for any other. So entries are
-   published in the inlet's order, whatever a worker that was frozen does when it wakes.
-3. A call may be repeated: an entry that is not pending any more is not published, and entries that
+2. One worker at a time holds the lease, and both scripts do nothing for any other, whatever one
+   that was frozen does when it wakes.
+3. An entry is passed on only while it is the oldest that is pending, so the inlet's order is kept
+   even where one in the middle of a batch fails.
+4. A call may be repeated: an entry that is not pending any more is not published, and entries that
    were read and are still pending are read again before newer ones.
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -115,8 +118,9 @@ def publication_of(entry: InletEntry, kind: Kind, group: str) -> Publication:
 
 TAKE = r"""
 -- KEYS: inlet, lease.  ARGV: 1 group, 2 consumer, 3 the worker's token, 4 the lease in ms,
---       5 up to which id all is acknowledged, 6 most entries, 7 whether it has just begun ('1')
-local INLET, LEASE, group, consumer, done = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[5]
+--       5 up to which id it has read, 6 up to which id all is acknowledged, 7 most entries,
+--       8 whether it has just begun ('1')
+local INLET, LEASE, group, consumer, done = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[6]
 if redis.call('GET', LEASE) ~= ARGV[3] then return {'lost'} end
 redis.call('PEXPIRE', LEASE, ARGV[4])
 
@@ -132,7 +136,7 @@ local function state()
 end
 
 -- What somebody else took in this group's name is its own too.
-local at, removed = ARGV[7] == '1' and '0-0' or nil, 0
+local at, removed = ARGV[8] == '1' and '0-0' or nil, 0
 while at do
   local claimed = redis.call('XAUTOCLAIM', INLET, group, consumer, 0, at, 'COUNT', 1000, 'JUSTID')
   at, removed = claimed[1], removed + #(claimed[3] or {})
@@ -141,11 +145,11 @@ end
 
 local _, read_before = state()
 local function read(from)
-  local found = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', ARGV[6],
+  local found = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', ARGV[7],
     'STREAMS', INLET, from)
   return found and found[1][2] or {}
 end
-local entries = read(done)
+local entries = read(ARGV[5])
 local fresh = #entries == 0
 if fresh then entries = read('>') end
 local last, read_after, lag, groups = state()
@@ -160,10 +164,11 @@ return {'taken', last, tostring(lag or ''), removed, entries}
 PASS_ON = r"""
 -- KEYS: inlet, lease, ids, dead letters, then those of PUBLISH
 -- ARGV: 1 group, 2 the worker's token, 3 the entry's id, 4 the name that it gave itself, 5 names
---       kept, 6 dead letters kept, 7 the reason to bury it for ('' to publish it),
---       8 words of it that are buried, then those of PUBLISH
+--       kept, 6 dead letters kept, 7 words of an entry that are buried,
+--       8 the reason to bury it for ('' to publish it),
+--       9 whether to bury it where its channel is of another kind ('1'), then those of PUBLISH
 local INLET, LEASE, NAMES, DEAD = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local group, id, name, names_kept, reason = ARGV[1], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[7]
+local group, id, name, names_kept = ARGV[1], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local function rest(list, from)
   local found = {}
   for i = from, #list do found[#found + 1] = list[i] end
@@ -172,25 +177,31 @@ end
 local function publish(KEYS, ARGV)
 <publish>
 end
-
-if redis.call('GET', LEASE) ~= ARGV[2] then return 'lost' end
-if #redis.call('XPENDING', INLET, group, id, id, 1) == 0 then return 'gone' end
-if reason ~= '' then
+local function bury(reason)
   local words = {'reason', reason, 'entry', id}
   local entry = redis.call('XRANGE', INLET, id, id)[1]
-  for i = 1, entry and math.min(#entry[2], tonumber(ARGV[8])) or 0 do
+  for i = 1, entry and math.min(#entry[2], tonumber(ARGV[7])) or 0 do
     words[#words + 1] = entry[2][i]
   end
   redis.call('XADD', DEAD, 'MAXLEN', '~', ARGV[6], '*', unpack(words))
   redis.call('XACK', INLET, group, id)
-  return 'buried'
+  return 'buried ' .. reason
 end
+
+if redis.call('GET', LEASE) ~= ARGV[2] then return 'lost' end
+if #redis.call('XPENDING', INLET, group, id, id, 1) == 0 then return 'gone' end
+if redis.call('XPENDING', INLET, group, '-', '+', 1)[1][1] ~= id then return 'later' end
+if ARGV[8] ~= '' then return bury(ARGV[8]) end
 if name ~= '' and redis.call('ZSCORE', NAMES, name) then
   redis.call('XACK', INLET, group, id)
   return 'known'
 end
-local answer = publish(rest(KEYS, 5), rest(ARGV, 9))
-if type(answer) == 'table' then return answer end
+local answer = publish(rest(KEYS, 5), rest(ARGV, 10))
+if type(answer) == 'table' then
+  local word, reason = string.match(answer.err, '^(%u+) (.*)$')
+  if word == 'KIND' and ARGV[9] ~= '1' then return 'kind' end
+  return bury(reason)
+end
 redis.call('XACK', INLET, group, id)
 if name ~= '' then
   redis.call('ZADD', NAMES, string.match(id, '^%d+'), name)
@@ -222,12 +233,15 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 def take_call(
-    keys: InletKeys, token: str, lease_ms: int, done: str, limit: int, *, begun: bool
+    keys: InletKeys, token: str, lease_ms: int, read: str, done: str, limit: int, *, begun: bool
 ) -> Call:
-    """The arguments of `TAKE`; begun: whether this worker has just got the lease."""
+    """The arguments of `TAKE`: up to which ids this worker has read, and all is acknowledged.
+
+    begun: whether it has just got the lease.
+    """
     return Call(
         (keys.inlet, keys.lease),
-        (keys.group, CONSUMER, token, lease_ms, done, limit, "1" if begun else "0"),
+        (keys.group, CONSUMER, token, lease_ms, read, done, limit, "1" if begun else "0"),
     )
 
 
@@ -245,12 +259,22 @@ def parse_taken(reply: Sequence[Any]) -> Taken | None:
 
 
 def pass_on_call(
-    keys: InletKeys, token: str, entry: InletEntry, kind: Kind, stream: Stream, new_epoch: str
+    keys: InletKeys,
+    token: str,
+    entry: InletEntry,
+    kind: Kind,
+    stream: Stream,
+    new_epoch: str,
+    *,
+    kind_is_sure: bool,
 ) -> Call:
-    """The arguments of `PASS_ON`, to publish an entry. Raises PayloadError."""
+    """The arguments of `PASS_ON`, to publish an entry; where its channel is of another kind it is
+    buried if `kind_is_sure`. Raises PayloadError."""
     publish = publish_call(publication_of(entry, kind, keys.group), stream, new_epoch)
     head = _pass_on_head(keys, token, entry.id, entry.name, "")
-    return Call((*head.keys, *publish.keys), (*head.args, *publish.args))
+    return Call(
+        (*head.keys, *publish.keys), (*head.args, "1" if kind_is_sure else "0", *publish.args)
+    )
 
 
 def bury_call(keys: InletKeys, token: str, id: str, reason: str) -> Call:
@@ -261,12 +285,37 @@ def bury_call(keys: InletKeys, token: str, id: str, reason: str) -> Call:
 def _pass_on_head(keys: InletKeys, token: str, id: str, name: str, reason: str) -> Call:
     return Call(
         (keys.inlet, keys.lease, keys.ids, keys.dead),
-        (keys.group, token, id, name, IDS_KEPT, DEAD_KEPT, reason, DEAD_WORDS),
+        (keys.group, token, id, name, IDS_KEPT, DEAD_KEPT, DEAD_WORDS, reason),
     )
 
 
-def parse_passed_on(reply: bytes) -> Receipt | str:
-    """Read the answer of `PASS_ON`: a receipt, or `lost` where the lease is another's, `gone` where
-    the entry was dealt with before, `known` where its name was, `buried`."""
-    word = reply.decode(errors="replace")
-    return word if word in ("lost", "gone", "known", "buried") else parse_receipt(reply)
+class Fate(enum.Enum):
+    """What became of an entry that was not published."""
+
+    LOST = "lost"
+    """Nothing: the lease is another worker's."""
+    LATER = "later"
+    """Nothing: an older entry is pending."""
+    KIND = "kind"
+    """Nothing: its channel is of another kind than was thought."""
+    GONE = "gone"
+    """It had been dealt with before."""
+    KNOWN = "known"
+    """It names itself as an earlier one did."""
+
+
+class Buried(msgspec.Struct, frozen=True):
+    """It is among the dead letters."""
+
+    reason: str
+
+
+_FATES = {fate.value: fate for fate in Fate}
+
+
+def parse_passed_on(reply: bytes) -> Receipt | Fate | Buried:
+    """Read the answer of `PASS_ON`."""
+    word, _, reason = reply.decode(errors="replace").partition(" ")
+    if word == "buried":
+        return Buried(reason)
+    return _FATES.get(word) or parse_receipt(reply)

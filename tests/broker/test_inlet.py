@@ -13,8 +13,18 @@ import redis.asyncio
 
 from hub.broker.inlet import InletWorker
 from hub.broker.redis import RedisBroker
-from hub.protocol.inlet import CONSUMER, InletKeys, take_call
-from hub.protocol.publication import Publication, SetValue
+from hub.protocol.inlet import (
+    CONSUMER,
+    PASS_ON,
+    Buried,
+    Fate,
+    InletEntry,
+    InletKeys,
+    parse_passed_on,
+    pass_on_call,
+    take_call,
+)
+from hub.protocol.publication import Publication, Receipt, SetValue
 from hub.protocol.streams import KNOWN, Kind, Stream
 from tests.support.brokers import DEADLINE_SECONDS, eventually
 from tests.support.valkey import Valkey
@@ -140,9 +150,10 @@ async def test_bad_entries_are_buried_with_the_reason(valkey: Valkey, link: Redi
         ({"channel": "decisions", "event": "e", "data": "{"}, "expected JSON in UTF-8"),
         ({"channel": "decisions", "event": "e", "data": '{"equity": "NaN"}'}, "finite number"),
         ({"channel": "decisions", "event": "e", "data": f'"{"x" * 300_000}"'}, "at most"),
+        ({"channel": "half", "event": "e", "data": "1", "key": "k"}, "damaged by hand"),
+        ({"channel": "half", "event": "e", "data": "2", "key": "k"}, "damaged by hand"),
         ({"channel": "orders", "event": "e", "data": "1"}, "a table expects"),
         ({"channel": "broken", "event": "e", "data": "1"}, "WRONGTYPE"),
-        ({"channel": "half", "event": "e", "data": "1", "key": "k"}, "damaged by hand"),
     ]  # fmt: skip
     async with running(valkey) as worker:
         await add(link, "half", 0)
@@ -162,6 +173,36 @@ async def test_bad_entries_are_buried_with_the_reason(valkey: Valkey, link: Redi
         assert said in fields["reason"]
         assert {name: fields[name] for name in given} == given
     assert worker.worker.counts.buried == len(bad)
+
+
+async def test_an_entry_is_passed_on_only_while_it_is_the_oldest(
+    valkey: Valkey, link: Redis
+) -> None:
+    """Of those that are pending; one that a channel's kind forbids is buried, or asked for again
+    where the kind was only remembered."""
+    await link.xgroup_create(KEYS.inlet, KEYS.group, "0", mkstream=True)
+    await link.set(KEYS.lease, "token")
+    ids = [await add(link, "news", n) for n in range(3)]
+    broker = RedisBroker(valkey.url)
+    await broker.store([Publication("news", Kind.VALUE, "e", SetValue(b"7"), "p", 1)])
+    await link.xreadgroup(KEYS.group, CONSUMER, {KEYS.inlet: ">"})
+
+    async def pass_on(n: int, kind: Kind, *, sure: bool) -> object:
+        entry = InletEntry(ids[n], "news", "e", b"%d" % n)
+        call = pass_on_call(KEYS, "token", entry, kind, Stream(kind), "x", kind_is_sure=sure)
+        [reply] = await broker.call(PASS_ON, [call])
+        return parse_passed_on(reply)
+
+    assert await pass_on(1, Kind.VALUE, sure=True) is Fate.LATER
+    assert await pass_on(0, Kind.LOG, sure=False) is Fate.KIND
+    buried = await pass_on(0, Kind.LOG, sure=True)
+    assert buried == Buried("news is a value, not a log")
+    assert await pass_on(0, Kind.VALUE, sure=True) is Fate.GONE
+    assert isinstance(await pass_on(1, Kind.VALUE, sure=True), Receipt)
+    await link.set(KEYS.lease, "another")
+    assert await pass_on(2, Kind.VALUE, sure=True) is Fate.LOST
+    await broker.disconnect()
+    assert await published(link, "news") == [7, 1]
 
 
 async def test_a_dead_worker_is_replaced_and_nothing_is_twice(valkey: Valkey, link: Redis) -> None:

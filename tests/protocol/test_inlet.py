@@ -6,6 +6,8 @@ import pytest
 
 from hub.protocol.errors import ProtocolError
 from hub.protocol.inlet import (
+    Buried,
+    Fate,
     InletEntry,
     InletKeys,
     Taken,
@@ -81,12 +83,17 @@ def test_no_two_entries_share_a_publish_id() -> None:
 
 def test_the_calls_name_their_keys() -> None:
     """Every key that a script touches is given to it."""
-    call = take_call(KEYS, "t", 5000, "1-0", 256, begun=True)
+    call = take_call(KEYS, "t", 5000, "2-0", "1-0", 256, begun=True)
     assert call.keys == ("in", "in:g:lease")
-    assert call.args == ("g", "active", "t", 5000, "1-0", 256, "1")
-    assert take_call(KEYS, "t", 5000, "1-0", 256, begun=False).args[-1] == "0"
+    assert call.args == ("g", "active", "t", 5000, "2-0", "1-0", 256, "1")
+    assert take_call(KEYS, "t", 5000, "2-0", "1-0", 256, begun=False).args[-1] == "0"
     entry = InletEntry("1-0", "c", "e", b"1", name="o-1")
-    call = pass_on_call(KEYS, "t", entry, Kind.LOG, UNCONFIGURED, "epoch")
+    sure, unsure = (
+        pass_on_call(KEYS, "t", entry, Kind.LOG, UNCONFIGURED, "epoch", kind_is_sure=sure)
+        for sure in (True, False)
+    )
+    assert [call.args[8] for call in (sure, unsure)] == ["1", "0"]
+    call = sure
     assert call.keys[:5] == ("in", "in:g:lease", "in:g:ids", "in:dead", "tapecast:{c}:meta")
     assert call.args[:4] == ("g", "t", "1-0", "o-1")
     buried = bury_call(KEYS, "t", "1-0", "bad")
@@ -102,6 +109,7 @@ def test_answers_are_read() -> None:
         [("1-0", [b"a", b"b"]), ("2-0", None)], "2-0", 7, 3
     )
     assert parse_taken([b"taken", b"0-0", b"", 0, []]) == Taken([], "0-0", None, 0)
-    for word in ("lost", "gone", "known", "buried"):
-        assert parse_passed_on(word.encode()) == word
+    for fate in Fate:
+        assert parse_passed_on(fate.value.encode()) is fate
+    assert parse_passed_on(b"buried for a reason") == Buried("for a reason")
     assert parse_passed_on(b"stored e 1 00 ") == Receipt(Position("e", 1, "00"))
