@@ -95,7 +95,9 @@ def progress(counts: Counts) -> str:
 
 
 def _tell(text: str) -> None:
-    click.echo(text, err=True)
+    from hub.cli.lines import printable
+
+    click.echo(printable(text), err=True)
 
 
 class _Burials:

@@ -131,10 +131,10 @@ def _print(past: Past, *, as_json: bool) -> None:
         return
     from hub.cli.lines import printable
 
-    for line in _head(past):
-        click.echo(printable(line))
     # Its digits stay as they are, which a decoded number's might not.
-    click.echo(msgspec.json.format(past.data, indent=2))
+    data = msgspec.json.format(past.data, indent=2).decode()
+    for line in (*_head(past), *data.split("\n")):
+        click.echo(printable(line))
 
 
 def _head(past: Past) -> list[str]:
