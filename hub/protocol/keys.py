@@ -25,12 +25,14 @@ def log(channel: str) -> str:
 
 
 def state(channel: str) -> str:
-    """String (value), hash of rows (table) or hash of key to digest and position (log)."""
+    """String (value), hash of rows (table) or hash of key to digest and position (log); where
+    commands travel, hash of a command's id to what a repetition is answered."""
     return f"{pubsub(channel)}:state"
 
 
 def entry_keys(channel: str) -> str:
-    """Sorted set of the keys of a log's entries by seq: the oldest are forgotten first."""
+    """Sorted set of the keys of a log's entries by seq (of commands by time): the oldest are
+    forgotten first."""
     return f"{pubsub(channel)}:keys"
 
 
@@ -38,6 +40,36 @@ def answers(channel: str, producer: str) -> str:
     """Hash: a ring of a producer's last publishes, n modulo its size to n and answer; expires when
     the producer is gone."""
     return f"{pubsub(channel)}:ids:{producer}"
+
+
+# Of a channel that carries commands, besides.
+
+
+def open_commands(channel: str) -> str:
+    """Hash: the commands that have not ended, by id; see `command_scripts`."""
+    return f"{pubsub(channel)}:open"
+
+
+def waiting_commands(channel: str) -> str:
+    """Sorted set of the ids that no worker has, in the order in which they are handed out."""
+    return f"{pubsub(channel)}:waiting"
+
+
+def due_commands(channel: str) -> str:
+    """Sorted set of the open ids by when something becomes of them by itself (us)."""
+    return f"{pubsub(channel)}:due"
+
+
+def audit(channel: str) -> str:
+    """Stream: every step of every command, who and when and from where; bounded."""
+    return f"{pubsub(channel)}:audit"
+
+
+COMMANDED = f"{PREFIX}{{commands}}:channels"
+"""Set: the channels that commands were ever sent to."""
+
+DENIED = f"{PREFIX}{{commands}}:denied"
+"""Stream: commands by those who had no right to them; apart, so that they push out no others."""
 
 
 META_PATTERN = f"{PREFIX}{{*}}:meta"
