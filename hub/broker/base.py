@@ -9,6 +9,9 @@ from collections.abc import Sequence
 
 from broadcaster import BroadcastBackend, Event
 
+from hub.protocol import codes
+from hub.protocol.agent_commands import CommandReceipt, CommandRequest, Denial
+from hub.protocol.errors import ProtocolError
 from hub.protocol.position import Position
 from hub.protocol.publication import Publication, Receipt
 from hub.protocol.reading import ChannelReading
@@ -87,6 +90,27 @@ class Broker(BroadcastBackend, ABC):
         published; it still renews the lease. A channel's kind is that of its first publish.
         Raises BrokerUnavailableError where the broker did not answer: for all of them.
         """
+
+    async def send_commands(
+        self, requests: Sequence[CommandRequest]
+    ) -> list[CommandReceipt | Exception]:
+        """Send commands to agents, each atomically, in order; one answer each, in the same order.
+
+        An answer is a receipt, the ProtocolError that this command was refused with, or the
+        BrokerUnavailableError where the broker could not take it just now. A command whose id was
+        sent before is answered with where it is. Raises BrokerUnavailableError where the broker did
+        not answer. A broker that agents can't reach refuses them.
+        """
+        reason = "this hub's channels are in its memory, where no agent takes commands from"
+        return [ProtocolError(reason, code=codes.NOT_FOUND) for _ in requests]
+
+    async def sweep_commands(self) -> None:
+        """Bring to its end every command that is due: expired, or left by a worker that died,
+        whichever hub sent it. Raises BrokerUnavailableError."""
+
+    async def note_denied(self, denials: Sequence[Denial]) -> None:
+        """Record in the audit who tried to send commands without the right to. Raises
+        BrokerUnavailableError."""
 
     @abstractmethod
     async def read(

@@ -15,6 +15,7 @@ from broadcaster import Event
 from hub.broker.base import Broker, Link
 from hub.broker.handover import HandOver, Route
 from hub.protocol import codes
+from hub.protocol.agent_commands import check_publishable
 from hub.protocol.channels import check_channel, check_event
 from hub.protocol.envelope import Envelope, Lease, encode_envelope, encode_lease
 from hub.protocol.errors import KindMismatchError, PayloadError, ProtocolError
@@ -287,7 +288,7 @@ _CHANGES = {
 
 def _check(publication: Publication) -> None:
     """Refuse what the publish script refuses. Raises ProtocolError."""
-    check_channel(publication.channel)
+    check_publishable(publication.channel)
     check_event(publication.event)
     change, kind = publication.change, publication.kind
     if not isinstance(change, _CHANGES[kind]) or publication.n < 0 or publication.lease_ms < 0:

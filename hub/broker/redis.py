@@ -20,9 +20,11 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from hub.broker.base import Broker, BrokerUnavailableError, ChannelUnavailableError
 from hub.broker.probe import Probe
 from hub.broker.pubsub import Endpoint, PubSubReader
+from hub.broker.redis_commands import RedisCommands
 from hub.broker.resp import Command, pack
 from hub.broker.timing import Timing
-from hub.protocol import keys, scripts
+from hub.protocol import command_scripts, keys, scripts
+from hub.protocol.agent_commands import CommandReceipt, CommandRequest, Denial
 from hub.protocol.channels import check_channel
 from hub.protocol.errors import ChannelNameError, ProtocolError
 from hub.protocol.position import Position
@@ -75,6 +77,7 @@ class RedisBroker(Broker):
             redis_connect_func=_introduce,
         )
         self._reader = PubSubReader(self._endpoint, self._timing)
+        self._commands = RedisCommands(self.exchange, self.call, streams)
         self._probe = Probe(self._reader, self._publish_bytes, self._timing)
         self._task: asyncio.Task[None] | None = None
 
@@ -134,6 +137,17 @@ class RedisBroker(Broker):
             # Written by hand; the next publish begins a new epoch.
             message = f"{channel}: not what a script wrote: {error}"
             raise ChannelUnavailableError(message) from None
+
+    async def send_commands(
+        self, requests: Sequence[CommandRequest]
+    ) -> list[CommandReceipt | Exception]:
+        return await self._commands.send(requests)
+
+    async def sweep_commands(self) -> None:
+        await self._commands.sweep()
+
+    async def note_denied(self, denials: Sequence[Denial]) -> None:
+        await self._commands.note_denied(denials)
 
     async def heads(self, channels: Sequence[str]) -> list[Position | None]:
         found: list[Position | None] = []
@@ -239,7 +253,7 @@ def _hash(script: str) -> str:
 async def _introduce(connection: AbstractConnection) -> None:
     """What a new link of the pool begins with: AUTH, SELECT, and the scripts."""
     await connection.on_connect()
-    for script in (scripts.PUBLISH, scripts.READ):
+    for script in (scripts.PUBLISH, scripts.READ, command_scripts.SEND, command_scripts.SWEEP):
         await connection.send_command("SCRIPT", "LOAD", script)
         await connection.read_response()
 

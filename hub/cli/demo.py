@@ -88,7 +88,13 @@ def _run(port: int, data: Path | None, open_page: bool, ended: threading.Event) 
     url = f"http://{DEFAULT_HOST}:{port}"
     secret = secrets.token_urlsafe(48)
     token = mint_token(
-        secret, "demo", read=["*"], publish=["*"], ttl_seconds=TOKEN_SECONDS, now=time.time()
+        secret,
+        "demo",
+        read=["*"],
+        publish=["*"],
+        command=["*"],
+        ttl_seconds=TOKEN_SECONDS,
+        now=time.time(),
     )
     folder = Path(private_folder(os.environ, os.getuid()))
     with contextlib.ExitStack() as stack:

@@ -43,6 +43,7 @@ def new(
     subject: str,
     read: tuple[str, ...],
     publish: tuple[str, ...],
+    command: tuple[str, ...],
     file: Path | None,
     config: Path | None,
 ) -> None:
@@ -50,20 +51,21 @@ def new(
 
     \b
     Examples:
-      tapecast key new agent-7 --read commands --publish 'decisions:*'
+      tapecast key new agent-7 --publish 'decisions:*'
+      tapecast key new watchdog --command '*'
       export TAPECAST_TOKEN=$(tapecast key new wall-display --read '*')
     """
     from hub.server.keys import KeysError, add_key, mint_key
 
     path = _path(file, config)
     try:
-        minted, kept = mint_key(subject, read, publish, now=time.time())
+        minted, kept = mint_key(subject, read, publish, command, now=time.time())
         add_key(path, kept)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     except KeysError as error:
         raise click.ClickException(str(error)) from None
-    warn_of_no_rights("key", read, publish)
+    warn_of_no_rights("key", read, publish, command)
     click.echo(minted)
 
 
@@ -96,10 +98,11 @@ def list_keys(as_json: bool, file: Path | None, config: Path | None) -> None:
     if not keys:
         click.echo(f"No keys in {path}.", err=True)
         return
-    table = Table("id", "subject", "read", "publish", "made", box=None)
+    table = Table("id", "subject", "read", "publish", "command", "made", box=None)
     for kept in keys:
         made = datetime.fromtimestamp(kept.created_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
-        table.add_row(kept.id, kept.subject, " ".join(kept.read), " ".join(kept.publish), made)
+        rights = (" ".join(patterns) for patterns in (kept.read, kept.publish, kept.command))
+        table.add_row(kept.id, kept.subject, *rights, made)
     console().print(table)
 
 

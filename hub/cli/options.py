@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from hub.cli.values import PATTERN
+from hub.cli.values import COMMAND_PATTERN, PATTERN
 from hub.protocol.addresses import embedded_socket, socket_url
 
 if TYPE_CHECKING:
@@ -63,7 +63,14 @@ def config_option(command: _Command) -> _Command:
 
 
 def rights_options(command: _Command) -> _Command:
-    """`--read` and `--publish`, each a channel pattern, each as often as needed."""
+    """`--read`, `--publish` and `--command`: channel patterns, each as often as needed."""
+    command = click.option(
+        "--command",
+        multiple=True,
+        type=COMMAND_PATTERN,
+        metavar="PATTERN",
+        help="Agents that it may command: 'commands:NAME', 'commands:*' or '*'. May be repeated.",
+    )(command)
     for right, what in (("publish", "publish to"), ("read", "read")):
         command = click.option(
             f"--{right}",
@@ -75,7 +82,7 @@ def rights_options(command: _Command) -> _Command:
     return command
 
 
-def warn_of_no_rights(what: str, read: tuple[str, ...], publish: tuple[str, ...]) -> None:
+def warn_of_no_rights(what: str, *rights: tuple[str, ...]) -> None:
     """Say on standard error that a token or key is good for nothing."""
-    if not read and not publish:
-        click.echo(f"This {what} may do nothing: give --read or --publish.", err=True)
+    if not any(rights):
+        click.echo(f"This {what} may do nothing: give --read, --publish or --command.", err=True)

@@ -29,7 +29,12 @@ from hub.cli.values import DURATION
 )
 @config_option
 def token(
-    subject: str, read: tuple[str, ...], publish: tuple[str, ...], ttl: int, config: Path | None
+    subject: str,
+    read: tuple[str, ...],
+    publish: tuple[str, ...],
+    command: tuple[str, ...],
+    ttl: int,
+    config: Path | None,
 ) -> None:
     """Print a token for SUBJECT, whoever shall use it, and nothing else.
 
@@ -39,7 +44,8 @@ def token(
     \b
     Examples:
       tapecast token ann --read '*'
-      tapecast token agent-7 --read commands --publish 'decisions:*' --ttl 7d
+      tapecast token agent-7 --publish 'decisions:*' --ttl 7d
+      tapecast token ann --read '*' --command commands:desk-7
       export TAPECAST_TOKEN=$(tapecast token me --read '*')
     """
     from hub.server.auth import mint_token
@@ -49,9 +55,15 @@ def token(
         raise click.UsageError(NO_SECRET)
     try:
         minted = mint_token(
-            secret, subject, read=read, publish=publish, ttl_seconds=ttl, now=time.time()
+            secret,
+            subject,
+            read=read,
+            publish=publish,
+            command=command,
+            ttl_seconds=ttl,
+            now=time.time(),
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    warn_of_no_rights("token", read, publish)
+    warn_of_no_rights("token", read, publish, command)
     click.echo(minted)

@@ -69,10 +69,12 @@ class Link(NamedTuple):
 
 
 class Published(NamedTuple):
-    """The hub's answer to a publish; an unchanged value stands where the one it equals stands."""
+    """The hub's answer to a publish; an unchanged value stands where the one it equals stands.
+    command: the id of a command to an agent, which its steps carry; else None."""
 
     position: Position
     unchanged: bool
+    command: str | None = None
 
 
 class _End(NamedTuple):
@@ -180,6 +182,7 @@ class Client:
         *,
         key: str = "",
         id: tuple[str, int] | None = None,
+        expires_in_ms: int | None = None,
     ) -> Published:
         """Publish, and return where it stands; waits for a hub as long as it takes.
 
@@ -188,6 +191,8 @@ class Client:
         data: what JSON can say; a Decimal becomes a string. key: see
         `hub.protocol.publication.AppendEntry`. id: (producer, n) where another run of the
         program may publish the same again, n counted up; otherwise one of this client's own.
+        expires_in_ms: of a command to an agent, counted from when the hub has it; whoever waits for
+        a hub must give up by itself.
         Raises ChannelNameError, PayloadError for NaN and infinity, and ClientError where it was
         refused.
         """
@@ -208,10 +213,14 @@ class Client:
         fields: dict[str, Any] = {**params, "data": raw, "producer": id[0], "n": id[1]}
         if key:
             fields["key"] = key
+        if expires_in_ms is not None:
+            fields["expires_in_ms"] = expires_in_ms
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._unanswered.append(answer)
         result = _decode_published(await self._request("publish", fields, answer))
-        return Published(Position(result.epoch, result.seq, result.tag), result.unchanged)
+        command = result.command.id if result.command else None
+        position = Position(result.epoch, result.seq, result.tag)
+        return Published(position, result.unchanged, command)
 
     async def ping(self) -> float:
         """Seconds until the hub answered; waits for a hub as long as it takes."""

@@ -155,6 +155,13 @@ class SubscribeResult(msgspec.Struct, frozen=True):
         return _known_kind(self.kind)
 
 
+class SentCommand(msgspec.Struct, frozen=True):
+    """What the reply to a command says of it."""
+
+    id: str
+    state: str = ""
+
+
 class PublishResult(msgspec.Struct, frozen=True):
     """What the reply to a publish says."""
 
@@ -163,6 +170,7 @@ class PublishResult(msgspec.Struct, frozen=True):
     seq: int
     tag: str
     unchanged: bool = False
+    command: SentCommand | None = None
 
 
 Received: TypeAlias = (

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
+from hub.protocol.agent_commands import is_commands
 from hub.protocol.channels import matches
 
 
 class Grant(msgspec.Struct, frozen=True):
     """The rights of one connection or request.
 
-    read, publish: channel patterns; none allow nothing.
+    read, publish, command: channel patterns; none allow nothing.
     expires_at: Unix seconds, or None for a key that does not end by itself.
     key_id: of the API key that gave it, "" for a token: a key may be revoked at any time.
     """
@@ -20,9 +21,20 @@ class Grant(msgspec.Struct, frozen=True):
     publish: tuple[str, ...] = ()
     expires_at: float | None = None
     key_id: str = ""
+    command: tuple[str, ...] = ()
 
     def may_read(self, channel: str) -> bool:
-        return any(matches(pattern, channel) for pattern in self.read)
+        """Who may command an agent may hear what becomes of its commands."""
+        return _takes(self.read, channel) or self.may_command(channel)
 
     def may_publish(self, channel: str) -> bool:
-        return any(matches(pattern, channel) for pattern in self.publish)
+        """Never where commands travel: `*` there would make every publisher a commander."""
+        return not is_commands(channel) and _takes(self.publish, channel)
+
+    def may_command(self, channel: str) -> bool:
+        """Whether it may send commands to the agent of this channel."""
+        return is_commands(channel) and _takes(self.command, channel)
+
+
+def _takes(patterns: tuple[str, ...], channel: str) -> bool:
+    return any(matches(pattern, channel) for pattern in patterns)

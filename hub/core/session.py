@@ -23,6 +23,7 @@ from hub.core.limits import Limits
 from hub.core.outbox import Outbox
 from hub.core.subscription import Subscription
 from hub.protocol import codes, frames
+from hub.protocol.agent_commands import CommandReceipt, is_commands
 from hub.protocol.codes import Code
 from hub.protocol.commands import (
     Auth,
@@ -77,7 +78,20 @@ class Offer(NamedTuple):
     params: Publish
 
 
-Effect: TypeAlias = Close | Abort | Beat | Verify | Follow | Offer
+class Dispatch(NamedTuple):
+    """Send a command to an agent, then call `commanded` or `fail_publish`."""
+
+    id: int
+    params: Publish
+
+
+class Denied(NamedTuple):
+    """Somebody tried to send a command without the right to; it was refused, and is to be noted."""
+
+    params: Publish
+
+
+Effect: TypeAlias = Close | Abort | Beat | Verify | Follow | Offer | Dispatch | Denied
 
 
 class Session:
@@ -141,9 +155,7 @@ class Session:
                 self._leave(params.channel)
                 self._send(frames.result(id, {"channel": params.channel}), now)
             case Publish():
-                self._check_publish(id, params.channel)
-                self._publishing += 1
-                return Offer(id, params)
+                return self._publish(id, params, self.grant, now)
             case Ping():
                 self._send(frames.result(id, {}), now)
             case _:
@@ -165,18 +177,30 @@ class Session:
                 code=codes.TOO_MANY,
             )
 
-    def _check_publish(self, id: int, channel: str) -> None:
-        assert self.grant is not None, "checked by the caller"
-        if not self.grant.may_publish(channel):
-            raise CommandError(
-                f"the token does not allow publishing to {channel}", id=id, code=codes.FORBIDDEN
-            )
+    def _publish(self, id: int, params: Publish, grant: Grant, now: float) -> Effect:
+        channel, commands = params.channel, is_commands(params.channel)
+        if commands and not grant.may_command(channel):
+            message = f"the token does not allow commanding {channel}"
+            self._send(frames.error(id, codes.FORBIDDEN, message), now)
+            return Denied(params)
+        if not commands and not grant.may_publish(channel):
+            message = f"the token does not allow publishing to {channel}"
+            raise CommandError(message, id=id, code=codes.FORBIDDEN)
+        if commands and params.key:
+            raise CommandError("a command takes no key: its id is producer and n", id=id)
+        if not commands and params.expires_in_ms is not None:
+            raise CommandError("expires_in_ms: expected a command, which alone expires", id=id)
+        self._begin_publish(id)
+        return Dispatch(id, params) if commands else Offer(id, params)
+
+    def _begin_publish(self, id: int) -> None:
         if self._publishing >= self._limits.max_publishes:
             raise CommandError(
                 f"expected at most {self._limits.max_publishes} unanswered publishes",
                 id=id,
                 code=codes.TOO_MANY,
             )
+        self._publishing += 1
 
     def _supersede(self, channel: str, now: float) -> None:
         earlier = self._following.pop(channel, None) if self._following else None
@@ -281,6 +305,12 @@ class Session:
         self._publishing -= 1
         if not self.closed:
             self._send(frames.published(id, channel, position, unchanged=unchanged), now)
+
+    def commanded(self, id: int, channel: str, receipt: CommandReceipt, now: float) -> None:
+        """The broker took a command."""
+        self._publishing -= 1
+        if not self.closed:
+            self._send(frames.commanded(id, channel, receipt), now)
 
     def fail_publish(self, id: int, code: Code, message: str, now: float) -> None:
         """A publish was refused, or could not be carried out."""

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from hub.protocol import codes
+from hub.protocol.agent_commands import MAX_EXPIRY_MS, MIN_EXPIRY_MS
 from hub.protocol.channels import check_channel, check_event
 from hub.protocol.errors import ChannelNameError, CommandError
 from hub.protocol.position import MAX_SEQ, Position
@@ -40,8 +41,11 @@ class Unsubscribe(msgspec.Struct, frozen=True):
 
 
 class Publish(msgspec.Struct, frozen=True):
-    """Publish without Redis. `producer` and `n` are the publish's id, where a retry must not
-    publish twice; `key` is that of `publication.AppendEntry`."""
+    """Publish without Redis, or send a command to an agent. `producer` and `n` are the publish's
+    id, where a retry must not publish twice; `key` is that of `publication.AppendEntry`.
+
+    expires_in_ms: of a command alone: no agent begins it later.
+    """
 
     channel: str
     event: str
@@ -49,6 +53,7 @@ class Publish(msgspec.Struct, frozen=True):
     producer: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}\Z")] | None = None
     n: Annotated[int, Meta(ge=0, le=MAX_SEQ)] | None = None
     key: Annotated[str, Meta(max_length=255)] = ""
+    expires_in_ms: Annotated[int, Meta(ge=MIN_EXPIRY_MS, le=MAX_EXPIRY_MS)] | None = None
 
 
 class Ping(msgspec.Struct, frozen=True):

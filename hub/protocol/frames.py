@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from hub.protocol.agent_commands import CommandReceipt
 from hub.protocol.codes import Code
 from hub.protocol.envelope import Envelope, Foreign
 from hub.protocol.position import Position
@@ -84,6 +85,26 @@ def published(id: int, channel: str, position: Position, *, unchanged: bool) -> 
             "seq": position.seq,
             "tag": position.tag,
             "unchanged": unchanged,
+        },
+    )
+
+
+def commanded(id: int, channel: str, receipt: CommandReceipt) -> bytes:
+    """The reply to a publish that sent a command: where it stands, and where in its life it is."""
+    at = receipt.position
+    return result(
+        id,
+        {
+            "channel": channel,
+            "epoch": at.epoch,
+            "seq": at.seq,
+            "tag": at.tag,
+            "unchanged": False,
+            "command": {
+                "id": receipt.id,
+                "state": receipt.state,
+                "expires_at": receipt.expires_at,
+            },
         },
     )
 

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from hub.protocol.agent_commands import State
 from hub.protocol.frames import ChannelState
 from hub.protocol.streams import Kind
 
@@ -111,14 +112,24 @@ class SubscribeResult(msgspec.Struct):
     interval_ms: int
 
 
+class SentCommand(msgspec.Struct):
+    """A command that was sent: its steps carry the id, and follow its position."""
+
+    id: str
+    state: State
+    expires_at: int
+
+
 class PublishResult(msgspec.Struct):
-    """Where the publish stands; unchanged, it is that of what it equals."""
+    """Where the publish stands; unchanged, it is that of what it equals. Of a command, where it
+    is."""
 
     channel: str
     epoch: str
     seq: int
     tag: str
     unchanged: bool
+    command: SentCommand | UnsetType = UNSET
 
 
 class Rows(msgspec.Struct):
@@ -147,6 +158,29 @@ class Entries(msgspec.Struct):
     """The data of a log's snapshot, oldest first."""
 
     entries: list[Entry]
+
+
+class AgentCommand(msgspec.Struct):
+    """The data of a command in the log of its channel; the event says what to do, `ts` when it was
+    sent."""
+
+    id: str
+    sender: str
+    expires_at: int
+    data: dict[str, Any]
+
+
+class CommandStep(msgspec.Struct):
+    """The data of a step in the life of a command, whose event was `event`. Done it has a `result`,
+    failed a `reason`; the worker is null where none had it."""
+
+    id: str
+    event: str
+    sender: str
+    attempt: int
+    worker: str | None
+    result: Any | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
 
 
 Pushed: TypeAlias = Welcome | Snapshot | Update | Channel | Heartbeat | Notice

@@ -1,4 +1,4 @@
-"""The two Lua scripts that a channel is written and read with, and their calls in Python.
+"""The two Lua scripts that channels are written and read with, and their calls in Python.
 
 Redis runs a script whole or not at all as others see it, but does not roll back what a failing one
 has written (Redis documentation, "Scripting with Lua"). So `PUBLISH` checks and reads all it needs
@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 
 from hub.protocol import codes, keys
-from hub.protocol.channels import check_channel, check_event
+from hub.protocol.agent_commands import check_publishable
+from hub.protocol.channels import check_event
 from hub.protocol.envelope import Envelope, decode_envelope
 from hub.protocol.errors import EnvelopeError, KindMismatchError, PayloadError, ProtocolError
 from hub.protocol.payload import MAX_DATA_BYTES
@@ -276,10 +277,9 @@ _OPERATIONS = {SetValue: "set", AppendEntry: "append", PatchRows: "patch", Repla
 def publish_call(publication: Publication, stream: Stream, new_epoch: str) -> Call:
     """The arguments of `PUBLISH`; `new_epoch` is a fresh random id, used where history was lost.
 
-    Raises ChannelNameError.
+    Raises ChannelNameError, and ProtocolError where commands travel.
     """
-    channel = check_channel(publication.channel)
-    change = publication.change
+    channel, change = check_publishable(publication.channel), publication.change
     body: tuple[Argument, ...]
     match change:
         case SetValue(data):

@@ -65,6 +65,8 @@ KNOWN: Mapping[str, Stream] = {
     "status": Stream(Kind.VALUE),
     "health": Stream(Kind.VALUE),
     "alerts": Stream(Kind.LOG),
+    # Stale where no agent listens, from the start.
+    "commands": Stream(Kind.LOG, deadline_seconds=5.0),
 }
 """The streams known from the start; configuration adds to them and overrides them."""
 

@@ -207,6 +207,11 @@ class AsgiConnection(Connection):
             self._changed.clear()
             await self._changed.wait()
 
+    @property
+    def peer(self) -> str:
+        address = self._websocket.scope.get("client")
+        return str(address[0]) if address else ""
+
     def close(self, code: Code, reason: str) -> None:
         number = code.number if self._place is None else self._place.close_number(code)
         self._closing = (number, cut_reason(reason))

@@ -1,7 +1,7 @@
 """Who may do what: tokens and API keys, and the grants that they give.
 
-A token is a JWT signed with HS256 and the hub's secret: `sub` and `exp` are required, `read` and
-`publish` are lists of channel patterns. Absent means none, `*` means all, and anything else that
+A token is a JWT signed with HS256 and the hub's secret: `sub` and `exp` are required, `read`,
+`publish` and `command` are lists of channel patterns. Absent means none, `*` means all, and what
 is not a well-formed pattern refuses the whole token: a right that somebody misspelled must not
 turn into another one. An API key gives what the file of keys says (`hub.server.keys`).
 
@@ -26,9 +26,14 @@ import msgspec
 from jwt.algorithms import HMACAlgorithm
 
 from hub.core.grant import Grant
-from hub.protocol.channels import check_pattern
 from hub.protocol.errors import ChannelNameError
-from hub.server.keys import KEY_PREFIX, MAX_SUBJECT_CHARACTERS, KeyFile, check_subject
+from hub.server.keys import (
+    KEY_PREFIX,
+    MAX_SUBJECT_CHARACTERS,
+    KeyFile,
+    check_rights,
+    check_subject,
+)
 from hub.server.settings import MIN_SECRET_BYTES, Settings
 
 ALGORITHM = "HS256"
@@ -59,6 +64,7 @@ class _Claims(msgspec.Struct, frozen=True):
     aud: Any = None
     read: _Patterns = ()
     publish: _Patterns = ()
+    command: _Patterns = ()
 
 
 _decode_claims = msgspec.json.Decoder(_Claims).decode
@@ -134,7 +140,7 @@ class Authenticator:
         key = self._keys.find(shown)
         if key is None:
             raise AuthError("the API key is unknown or revoked")
-        return Grant(subject=key.subject, read=key.read, publish=key.publish, key_id=key.id)
+        return Grant(key.subject, key.read, key.publish, None, key.id, key.command)
 
     def still_gives(self, grant: Grant) -> bool:
         """Whether the key that gave a grant has not been revoked since; a token can't be."""
@@ -165,8 +171,7 @@ class Authenticator:
             raise AuthError("the token is malformed or signed with another secret") from None
         try:
             claims = _decode_claims(payload)
-            for pattern in (*claims.read, *claims.publish):
-                check_pattern(pattern)
+            check_rights(claims.read, claims.publish, claims.command)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ChannelNameError) as error:
             # The signature was right, so whoever minted it may know.
             raise AuthError(f"the token's claims: {error}") from None
@@ -178,9 +183,7 @@ class Authenticator:
             raise AuthError("the token is meant for another service ('aud')")
         if claims.nbf > self._clock() + CLOCK_SKEW_SECONDS:
             raise AuthError("the token is not valid yet")
-        return Grant(
-            subject=claims.sub, read=claims.read, publish=claims.publish, expires_at=claims.exp
-        )
+        return Grant(claims.sub, claims.read, claims.publish, claims.exp, command=claims.command)
 
 
 def mint_token(
@@ -189,6 +192,7 @@ def mint_token(
     *,
     read: Sequence[str] = (),
     publish: Sequence[str] = (),
+    command: Sequence[str] = (),
     ttl_seconds: float,
     now: float,
 ) -> str:
@@ -197,11 +201,11 @@ def mint_token(
     Raises ValueError for a short secret or a bad subject, ChannelNameError for a bad pattern.
     """
     check_subject(subject)
-    for pattern in (*read, *publish):
-        check_pattern(pattern)
+    check_rights(read, publish, command)
     claims = {"sub": subject, "iat": int(now), "exp": int(now + ttl_seconds)}
     claims |= {"read": list(read)} if read else {}
     claims |= {"publish": list(publish)} if publish else {}
+    claims |= {"command": list(command)} if command else {}
     return jwt.encode(claims, _checked(secret), algorithm=ALGORITHM)
 
 

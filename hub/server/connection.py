@@ -21,6 +21,11 @@ class Connection(ABC):
     due_at: float
     abort_at: float
 
+    @property
+    @abstractmethod
+    def peer(self) -> str:
+        """The address that it comes from, "" where that is not known."""
+
     @abstractmethod
     def close(self, code: Code, reason: str) -> None:
         """Send a close frame. The session has ended; the hub aborts what is not gone in time."""

@@ -22,6 +22,8 @@ from hub.core.session import (
     Abort,
     Beat,
     Close,
+    Denied,
+    Dispatch,
     Effect,
     Follow,
     Offer,
@@ -32,12 +34,13 @@ from hub.core.wheel import Wheel
 from hub.protocol import codes, frames
 from hub.protocol.codes import Code
 from hub.server.auth import Authenticator, AuthError
+from hub.server.commanding import Commanding
 from hub.server.connection import Connection
 from hub.server.feeds import Feeds
 from hub.server.identity import origin_allowed
 from hub.server.ingest import Ingest
 from hub.server.metrics import Metrics
-from hub.server.offers import offer
+from hub.server.offers import deny, dispatch, offer
 from hub.server.settings import Settings
 from hub.server.tasks import Tasks
 from hub.server.turnstile import Turnstile
@@ -89,6 +92,7 @@ class Hub:
         self.legacy: Legacy | None = None
         """The paths of the old bot server, where they are served."""
         self.ingest = Ingest(broker, settings.streams, self.metrics)
+        self.commanding = Commanding(broker, self.metrics)
         self.feeds = Feeds(
             broker,
             settings.streams,
@@ -111,6 +115,9 @@ class Hub:
         self.tasks.start(self._tick_forever(), "ticks")
         self.tasks.start(self._look_after_feeds(), "feeds")
         self.tasks.start(self.ingest.run(), "ingest")
+        self.tasks.start(self.commanding.run(), "commands")
+        self.tasks.start(self.commanding.note(), "denied commands")
+        self.tasks.start(self.commanding.sweep(), "ends of commands")
         self.running = True
         return self
 
@@ -248,6 +255,10 @@ class Hub:
                 self.feeds.follow(connection.session, effect)
             case Offer():
                 offer(self.ingest, connection.session, effect, self.clock)
+            case Dispatch():
+                dispatch(self.commanding, connection, effect, self.clock)
+            case Denied(params):
+                deny(self.commanding, connection, params)
 
     def _close(self, connection: Connection, code: Code, reason: str) -> None:
         self.metrics.closed(code)

@@ -19,6 +19,7 @@ from broadcaster import Broadcast
 
 from hub.broker.base import Broker, BrokerUnavailableError, Link
 from hub.core.feed import FIRST_READ_ENTRIES, Feed, Loaded, Outcome
+from hub.protocol.agent_commands import is_commands
 from hub.protocol.envelope import (
     Envelope,
     Foreign,
@@ -66,6 +67,8 @@ class FeedKeeper:
         self.channel = channel
         self.heard_at = clock()
         self._keep = options.keep
+        # A command is no sign of the agent that it is for.
+        self._renewing = not is_commands(channel)
         self._broker = broker
         self._broadcast = broadcast
         self._metrics = metrics
@@ -137,7 +140,8 @@ class FeedKeeper:
         feed = self.feed
         match feed.receive(entry):
             case Outcome.APPLIED:
-                feed.renew(now)
+                if self._renewing:
+                    feed.renew(now)
                 assert feed.newest is not None, "it was applied just now"
                 applied.append(feed.newest)
             case Outcome.DUPLICATE:
@@ -145,7 +149,8 @@ class FeedKeeper:
             case Outcome.BROKEN:
                 self.repair()
             case Outcome.HELD:
-                feed.renew(now)
+                if self._renewing:
+                    feed.renew(now)
 
     def _hand_on(self, applied: list[Envelope]) -> None:
         if applied:

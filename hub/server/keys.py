@@ -16,13 +16,14 @@ import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
+from hub.protocol.agent_commands import check_command_pattern
 from hub.protocol.channels import check_pattern
 from hub.protocol.errors import ChannelNameError
 
@@ -47,16 +48,16 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     subject: str
     read: tuple[str, ...] = ()
     publish: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
     created_at: int
     sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
     def __post_init__(self) -> None:
         check_subject(self.subject)
-        for pattern in (*self.read, *self.publish):
-            try:
-                check_pattern(pattern)
-            except ChannelNameError as error:
-                raise ValueError(str(error)) from None
+        try:
+            check_rights(self.read, self.publish, self.command)
+        except ChannelNameError as error:
+            raise ValueError(str(error)) from None
 
     def __rich_repr__(self) -> list[tuple[str, object]]:
         return [(name, getattr(self, name)) for name in self.__struct_fields__ if name != "sha256"]
@@ -64,6 +65,14 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 class _Document(msgspec.Struct, forbid_unknown_fields=True):
     keys: list[ApiKey] = []
+
+
+def check_rights(read: Iterable[str], publish: Iterable[str], command: Iterable[str]) -> None:
+    """Raise ChannelNameError for a pattern that is none, or takes nothing."""
+    for pattern in (*read, *publish):
+        check_pattern(pattern)
+    for pattern in command:
+        check_command_pattern(pattern)
 
 
 def check_subject(subject: str) -> str:
@@ -76,7 +85,12 @@ def check_subject(subject: str) -> str:
 
 
 def mint_key(
-    subject: str, read: tuple[str, ...], publish: tuple[str, ...], *, now: float
+    subject: str,
+    read: tuple[str, ...],
+    publish: tuple[str, ...],
+    command: tuple[str, ...] = (),
+    *,
+    now: float,
 ) -> tuple[str, ApiKey]:
     """A new key, to be shown once, and what the file keeps of it. now: Unix seconds.
 
@@ -89,6 +103,7 @@ def mint_key(
         subject=subject,
         read=read,
         publish=publish,
+        command=command,
         created_at=int(now),
         sha256=sha256(key.encode()).hexdigest(),
     )

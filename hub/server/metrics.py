@@ -48,6 +48,8 @@ _COUNTS = {
     "reconnects": ("broker_reconnects", "Links for pub/sub that replaced one that was lost."),
     "published": ("publishes", "Publishes over the socket or HTTP that the broker took."),
     "publishes_refused": ("publishes_refused", "Publishes over the socket or HTTP that failed."),
+    "commanded": ("commands", "Commands to agents that the broker took."),
+    "commands_refused": ("commands_refused", "Commands to agents that failed, or were denied."),
     "starts": ("worker_starts", "Workers that were started, those that replaced another too."),
 }
 """Attribute of Metrics -> name and help of its counter."""
@@ -71,6 +73,8 @@ class Metrics:
     reconnects: int
     published: int
     publishes_refused: int
+    commanded: int
+    commands_refused: int
     starts: int
 
     SIZE = len(_COUNTS) + 2 * len(TABLE) + Lag.SIZE

@@ -20,6 +20,7 @@ from hub.core.admission import admit
 from hub.core.feed import Feed
 from hub.core.grant import Grant
 from hub.protocol import codes
+from hub.protocol.agent_commands import is_commands
 from hub.protocol.channels import check_channel
 from hub.protocol.envelope import Envelope
 from hub.protocol.errors import ProtocolError
@@ -27,11 +28,13 @@ from hub.protocol.position import MAX_SEQ, Position
 from hub.protocol.publication import Receipt
 from hub.server.access import authorize, body_of
 from hub.server.answers import JsonAnswer, describe, listed_tags
+from hub.server.commanding import origin_of
 from hub.server.current import current_feed
 from hub.server.hub import NOT_RUNNING, Hub
 from hub.server.ingest import PublishRequest, producer_id
 from hub.server.listing import Listing
 from hub.server.posted import read_posted
+from hub.server.rest_commands import Commands, command_answer, read_command, wait_of
 
 DEFAULT_ENTRIES = 100
 MAX_ENTRIES = 1_000
@@ -48,6 +51,7 @@ class Rest:
     def __init__(self, hub: Hub, listing: Listing) -> None:
         self._hub = hub
         self._listing = listing
+        self._commands = Commands(hub)
 
     def routes(self) -> list[Route]:
         return [
@@ -123,6 +127,8 @@ class Rest:
         if not self._hub.running:
             raise ProtocolError(NOT_RUNNING, code=codes.FAILED)
         channel = check_channel(request.path_params["channel"])
+        if is_commands(channel):
+            return await self._command(request, grant, channel)
         if not grant.may_publish(channel):
             message = f"the token does not allow publishing to {channel}"
             raise ProtocolError(message, code=codes.FORBIDDEN)
@@ -148,6 +154,20 @@ class Rest:
         if not isinstance(result, Receipt):
             raise result
         return JsonAnswer(_published(channel, result))
+
+    async def _command(self, request: Request, grant: Grant, channel: str) -> Response:
+        """Send one command to the agent of the channel; with `wait_ms`, answered with its end."""
+        origin = origin_of("http", request.client.host if request.client else "", grant)
+        self._commands.check_right(grant, channel, origin)
+        key = request.headers.get("Idempotency-Key")
+        if key is not None:
+            _check_key(key)
+        wait_ms = wait_of(request.query_params.get("wait_ms"))
+        posted = read_command(await body_of(request, self._hub.settings.body_bytes))
+        sent, ending = await self._commands.send(
+            grant, channel, posted, key=key, origin=origin, wait_ms=wait_ms
+        )
+        return command_answer(channel, sent, ending)
 
     # What the endpoints share
 
@@ -216,13 +236,17 @@ def _is_unbroken(entries: Sequence[Envelope], since: Position | int | None) -> b
 
 def _producer(grant: Grant, idempotency_key: str) -> str:
     """The producer that a request's publishes are numbered under, so that it can be sent again."""
+    _check_key(idempotency_key)
+    # No producer that a socket names has a colon in it.
+    return producer_id(grant.subject, f"http:{idempotency_key}")
+
+
+def _check_key(idempotency_key: str) -> None:
     if not 1 <= len(idempotency_key) <= MAX_IDEMPOTENCY_KEY:
         raise ProtocolError(
             f"Idempotency-Key: expected 1 to {MAX_IDEMPOTENCY_KEY} characters, "
             f"got {len(idempotency_key)}"
         )
-    # No producer that a socket names has a colon in it.
-    return producer_id(grant.subject, f"http:{idempotency_key}")
 
 
 def _published(channel: str, receipt: Receipt) -> dict[str, object]:

@@ -183,6 +183,12 @@ class WebSocketProtocol(asyncio.Protocol, Connection):
         response, self._response = self._response, b""
         return response
 
+    @property
+    def peer(self) -> str:
+        address = self._transport.get_extra_info("peername")
+        # A tuple of TCP; what a Unix socket has says nothing.
+        return str(address[0]) if isinstance(address, tuple) else ""
+
     # The end
 
     def close(self, code: Code, reason: str) -> None:

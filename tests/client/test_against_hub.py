@@ -204,12 +204,12 @@ async def test_a_paced_subscription_is_conflated_by_the_hub(live: LiveHub) -> No
 
 async def test_rights_are_told_by_type(live: LiveHub) -> None:
     """What a token does not allow raises Forbidden, and costs nothing else."""
-    async with Client(live.url, token(read=["portfolio"], publish=["commands"])) as client:
+    async with Client(live.url, token(read=["portfolio"], publish=["fills"])) as client:
         with pytest.raises(Forbidden):
             await take(client.subscribe("decisions"), 1)
         with pytest.raises(Forbidden):
             await client.publish("decisions", "decision_made", 1)
-        await client.publish("commands", "agent.pause", None)
+        await client.publish("fills", "fill", None)
         await take(client.subscribe("portfolio"), 1)
 
 

@@ -17,6 +17,7 @@ from hub.client import (
     Frame,
     Link,
     LinkState,
+    Published,
     Recovered,
     Refused,
     Reset,
@@ -27,6 +28,7 @@ from hub.client import (
 )
 from hub.client.client import TokenSource
 from hub.protocol import codes, frames
+from hub.protocol.agent_commands import CommandReceipt
 from hub.protocol.errors import ChannelNameError, PayloadError
 from hub.protocol.position import Position
 from hub.protocol.streams import Kind
@@ -335,7 +337,21 @@ async def test_a_publish_is_answered_with_its_position(hub: FakeHub) -> None:
         assert heard.params["data"] == {"balance": "1.50"}
         assert heard.params["key"] == "k"
         await connection.send(frames.published(heard.id, "portfolio", AT, unchanged=True))
-        assert await publish == (AT, True)
+        assert await publish == Published(AT, unchanged=True)
+
+
+async def test_a_command_is_answered_with_its_id(hub: FakeHub) -> None:
+    """A publish to an agent's channel may say when it expires, and is told which command it is."""
+    receipt = CommandReceipt("c1", AT, 1)
+    async with quick(hub) as client:
+        connection = await hub.welcome()
+        publish = asyncio.create_task(
+            client.publish("commands", "agent.pause", None, expires_in_ms=500)
+        )
+        heard = await connection.expect("publish")
+        assert heard.params["expires_in_ms"] == 500
+        await connection.send(frames.commanded(heard.id, "commands", receipt))
+        assert await publish == Published(AT, unchanged=False, command="c1")
 
 
 @pytest.mark.parametrize(

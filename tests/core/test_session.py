@@ -14,8 +14,20 @@ from hub.core.frame import Frame
 from hub.core.grant import Grant
 from hub.core.limits import Limits
 from hub.core.outbox import Outbox
-from hub.core.session import Abort, Beat, Close, Effect, Follow, Offer, Session, Verify
+from hub.core.session import (
+    Abort,
+    Beat,
+    Close,
+    Denied,
+    Dispatch,
+    Effect,
+    Follow,
+    Offer,
+    Session,
+    Verify,
+)
 from hub.protocol import codes
+from hub.protocol.agent_commands import CommandReceipt
 from hub.protocol.commands import Subscribe
 from hub.protocol.position import Position
 from hub.protocol.streams import Kind, Stream
@@ -162,7 +174,7 @@ def test_a_newer_token_must_allow_what_is_followed(desk: Desk, joined: bool) -> 
 
 def test_channels_beyond_the_grant_are_forbidden() -> None:
     """For reading and for publishing, each by its own patterns."""
-    desk = Desk(Grant("desk", read=("positions",), publish=("commands",)))
+    desk = Desk(Grant("desk", read=("positions",), publish=("decisions",)))
     desk.say("subscribe", {"channel": "portfolio"}, id=1)
     assert (desk.error["code"], desk.session.closed) == (codes.FORBIDDEN.number, False)
     desk.say("publish", {"channel": "positions", "event": "e", "data": 1}, id=2)
@@ -206,17 +218,17 @@ def test_text_that_is_no_object_is_a_strike(desk: Desk) -> None:
 
 def test_a_publish_is_offered_and_answered(desk: Desk) -> None:
     """With the position that the broker gave it."""
-    offer = desk.say("publish", {"channel": "commands", "event": "pause", "data": {"x": 1}}, id=4)
+    offer = desk.say("publish", {"channel": "fills", "event": "fill", "data": {"x": 1}}, id=4)
     assert isinstance(offer, Offer)
-    assert (offer.id, offer.params.channel, offer.params.event) == (4, "commands", "pause")
-    desk.session.published(4, "commands", Position("e", 7, "00"), 0.0, unchanged=False)
+    assert (offer.id, offer.params.channel, offer.params.event) == (4, "fills", "fill")
+    desk.session.published(4, "fills", Position("e", 7, "00"), 0.0, unchanged=False)
     [answer] = desk.heard
     assert answer["result"]["seq"] == 7
 
 
 def test_unanswered_publishes_are_bounded(desk: Desk) -> None:
     """An answer, good or bad, makes room for another."""
-    params = {"channel": "commands", "event": "pause", "data": 1}
+    params = {"channel": "fills", "event": "fill", "data": 1}
     assert isinstance(desk.say("publish", params, id=1), Offer)
     assert isinstance(desk.say("publish", params, id=2), Offer)
     assert desk.say("publish", params, id=3) is None
@@ -224,6 +236,57 @@ def test_unanswered_publishes_are_bounded(desk: Desk) -> None:
     desk.session.fail_publish(1, codes.UNAVAILABLE, "the broker is away", 0.0)
     assert desk.error == {"id": 1, "code": 4503, "message": "the broker is away", "retry": True}
     assert isinstance(desk.say("publish", params, id=4), Offer)
+
+
+def test_a_command_is_dispatched_and_answered() -> None:
+    """With where it stands, by whoever may command that agent."""
+    desk = Desk(Grant("ann", command=("commands:desk-7",)))
+    params = {"channel": "commands:desk-7", "event": "agent.pause", "data": {}}
+    dispatch = desk.say("publish", params, id=4)
+    assert isinstance(dispatch, Dispatch)
+    assert (dispatch.id, dispatch.params.event) == (4, "agent.pause")
+    receipt = CommandReceipt("c1", Position("e", 7, "00"), 1_000)
+    desk.session.commanded(4, "commands:desk-7", receipt, 0.0)
+    [answer] = desk.heard
+    assert answer["result"]["seq"] == 7
+    assert answer["result"]["command"] == {"id": "c1", "state": "sent", "expires_at": 1_000}
+
+
+def test_a_command_without_the_right_is_denied(desk: Desk) -> None:
+    """A token that may publish everything may not command; that it tried is to be noted."""
+    params = {"channel": "commands:desk-7", "event": "agent.pause", "data": {}}
+    denied = desk.say("publish", params, id=4)
+    assert isinstance(denied, Denied)
+    assert denied.params.event == "agent.pause"
+    assert desk.error["code"] == codes.FORBIDDEN.number
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"channel": "commands", "key": "k"}, "a command takes no key"),
+        ({"channel": "fills", "expires_in_ms": 1_000}, "expected a command"),
+    ],
+)
+def test_what_only_one_of_them_takes(params: dict[str, Any], message: str) -> None:
+    """A command has no key, and no other publish expires."""
+    desk = Desk(Grant("ann", publish=("*",), command=("*",)))
+    assert desk.say("publish", {"event": "x", "data": {}, **params}) is None
+    assert message in desk.error["message"]
+
+
+def test_unanswered_commands_are_bounded_too() -> None:
+    """Commands and publishes share the bound."""
+    desk = Desk(Grant("ann", publish=("*",), command=("*",)))
+    fill = {"channel": "fills", "event": "fill", "data": 1}
+    pause = {"channel": "commands", "event": "agent.pause", "data": {}}
+    assert isinstance(desk.say("publish", fill, id=1), Offer)
+    assert isinstance(desk.say("publish", pause, id=2), Dispatch)
+    assert desk.say("publish", pause, id=3) is None
+    assert desk.error["code"] == codes.TOO_MANY.number
+    receipt = CommandReceipt("c1", Position("e", 7, "00"), 1_000)
+    desk.session.commanded(2, "commands", receipt, 0.0)
+    assert isinstance(desk.say("publish", pause, id=4), Dispatch)
 
 
 # Subscribes
@@ -475,7 +538,8 @@ def test_a_session_that_ended_does_nothing_more(desk: Desk) -> None:
     assert session.receive('{"id":3,"method":"ping"}', 0.0) is None
     assert session.authorize(EVERYTHING, None, 0.0, 4) is None
     assert session.join(desk.audience(Kind.TABLE), 2, effect.params, 0.0)
-    session.published(5, "commands", Position("e", 1, ""), 0.0, unchanged=True)
+    session.published(5, "fills", Position("e", 1, ""), 0.0, unchanged=True)
+    session.commanded(6, "commands", CommandReceipt("c1", Position("e", 1, ""), 1), 0.0)
     session.fail_publish(6, codes.FAILED, "late", 0.0)
     session.fail_subscribe(2, "positions", codes.FAILED, "late", 0.0)
     assert desk.heard == []

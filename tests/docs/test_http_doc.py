@@ -16,6 +16,7 @@ from hub.server.metrics import Metrics, expose
 from hub.server.page_files import page_routes
 from hub.server.posted import MAX_BATCH
 from hub.server.rest import DEFAULT_ENTRIES, MAX_ENTRIES, MAX_IDEMPOTENCY_KEY
+from hub.server.rest_commands import MAX_WAIT_MS
 from hub.server.settings import Settings
 from tests.support.livehub import SECRET
 
@@ -78,6 +79,7 @@ def test_the_bounds_are_those_of_the_code() -> None:
         f"a batch of at most {MAX_BATCH}",
         f"1 to {MAX_IDEMPOTENCY_KEY} characters",
         f"{Settings(jwt_secret=SECRET).body_bytes // 1024**2} MiB by default",
+        f"up to {MAX_WAIT_MS}, holds",
         f"at most {MAX_DATA_BYTES // 1024} KiB an entry",
     ):
         assert promise in TEXT, promise

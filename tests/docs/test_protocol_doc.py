@@ -11,7 +11,16 @@ import pytest
 
 from hub.core.limits import Limits
 from hub.protocol import codes
+from hub.protocol.agent_commands import (
+    DEFAULT_EXPIRY_MS,
+    MAX_EXPIRY_MS,
+    MIN_EXPIRY_MS,
+    Name,
+    State,
+    Step,
+)
 from hub.protocol.codes import TABLE
+from hub.protocol.command_calls import MAX_OPEN
 from hub.protocol.commands import MAX_INTERVAL_MS
 from hub.protocol.frames import SUBPROTOCOL, ChannelState
 from hub.protocol.payload import MAX_DATA_BYTES, MAX_DEPTH
@@ -99,6 +108,13 @@ def test_the_bounds_are_the_defaults() -> None:
         assert str(code.number) in row[2]
 
 
+def test_the_steps_of_a_command_are_the_code() -> None:
+    """The table has each step once, and the text each known command and state."""
+    assert [row[0].strip("`") for row in table("event")] == [step.value for step in Step]
+    for name in (*Name, *State):
+        assert f"`{name}`" in TEXT, name
+
+
 def test_the_kinds_are_the_code() -> None:
     """The table of kinds has each kind once."""
     assert [row[0].strip("`") for row in table("kind")] == [kind.value for kind in Kind]
@@ -111,6 +127,8 @@ def test_the_kinds_are_the_code() -> None:
         f"0 to {MAX_INTERVAL_MS}",
         f"the newest {UNCONFIGURED.history} by default and {MAX_HISTORY} at most",
         f"the last {ANSWERS_KEPT} of a producer",
+        f"{MIN_EXPIRY_MS} to {MAX_EXPIRY_MS} and {DEFAULT_EXPIRY_MS} by default",
+        f"{MAX_OPEN} commands to the agent",
         f"more than {Limits().answer_bytes // 1024**2} MiB",
         *(f"`{state}`" for state in ChannelState),
     ],

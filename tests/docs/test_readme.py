@@ -215,7 +215,7 @@ def test_the_known_streams_are_named() -> None:
     of = {
         Kind.VALUE: "`portfolio`, `status` and `health` are values",
         Kind.TABLE: "`positions` is a table",
-        Kind.LOG: "`decisions`, `agent` and `alerts` are logs",
+        Kind.LOG: "`decisions`, `agent`, `alerts` and `commands` are logs",
     }
     for kind, words in of.items():
         assert words in text

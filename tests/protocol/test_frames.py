@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from hub.protocol import frames
+from hub.protocol.agent_commands import CommandReceipt
 from hub.protocol.codes import TABLE
 from hub.protocol.envelope import Envelope, Foreign, decode_envelope
 from hub.protocol.frames import ChannelState
@@ -34,6 +35,7 @@ def _encoded(rows: dict[str, str]) -> dict[str, bytes]:
 
 _READ: dict[str, Callable[[Any], dict[str, Any]]] = {
     "position": lambda it: {"position": msgspec.convert(it, Position)},
+    "receipt": lambda it: {"receipt": msgspec.convert(it, CommandReceipt)},
     "kind": lambda it: {"kind": Kind(it)},
     "state": lambda it: {"state": ChannelState(it)},
     "code": lambda it: {"code": next(code for code in TABLE if code.number == it)},

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from hub.protocol import schema
+from hub.protocol.agent_commands import STEP_PREFIX
 from tests.support.vectors import vectors
 
 FRAMES = vectors("frames")["frames"]
@@ -22,7 +23,11 @@ PUSHED = {
     "channel_reset": schema.Channel,
     "shutdown_notice": schema.Notice,
 }
-RESULTS = {"subscribed": schema.SubscribeResult, "published": schema.PublishResult}
+RESULTS = {
+    "subscribed": schema.SubscribeResult,
+    "published": schema.PublishResult,
+    "commanded": schema.PublishResult,
+}
 
 
 def strictly(text: str, type: Any) -> Any:
@@ -49,6 +54,17 @@ def test_golden_frames_have_their_types(case: dict[str, Any]) -> None:
 def test_envelopes_are_updates(entry: dict[str, Any]) -> None:
     """What is published is, unchanged, a frame of the hub."""
     assert isinstance(strictly(entry["text"], schema.Pushed), schema.Update)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [entry for entry in ENVELOPES if "commands:desk-7" in entry["text"]],
+    ids=lambda entry: entry["event"],
+)
+def test_commands_and_their_steps_have_their_types(entry: dict[str, Any]) -> None:
+    """What the log of an agent's channel carries."""
+    is_step = entry["event"].startswith(STEP_PREFIX)
+    strictly(entry["data"], schema.CommandStep if is_step else schema.AgentCommand)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ def test_known_streams_have_their_kinds() -> None:
         "status": "value",
         "health": "value",
         "alerts": "log",
+        "commands": "log",
     }
 
 

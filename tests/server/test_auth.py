@@ -67,11 +67,13 @@ def refusal(authenticator: Authenticator, shown: str) -> str:
 def test_a_minted_token_gives_its_rights(authenticator: Authenticator) -> None:
     """What `tapecast token` prints is what the hub grants, until it ends."""
     token = mint_token(
-        SECRET, "ann", read=["positions:*", "*"], publish=["commands"], ttl_seconds=60, now=1
-    )
+        SECRET, "ann", read=["positions:*", "*"], publish=["fills"], command=["commands:*"],
+        ttl_seconds=60, now=1,
+    )  # fmt: skip
     claims = jwt.decode(token, options={"verify_signature": False})
     assert claims == {
-        "sub": "ann", "iat": 1, "exp": 61, "read": ["positions:*", "*"], "publish": ["commands"],
+        "sub": "ann", "iat": 1, "exp": 61, "read": ["positions:*", "*"], "publish": ["fills"],
+        "command": ["commands:*"],
     }  # fmt: skip
     token = mint_token(SECRET, "ann", read=["positions:*"], ttl_seconds=60, now=NOW - 1)
     assert authenticator.authenticate(token) == Grant("ann", ("positions:*",), (), NOW + 59)
@@ -220,11 +222,11 @@ def test_the_cache_is_bounded(
 def test_an_api_key_gives_what_the_file_says_until_revoked(tmp_path: Path, clock: Clock) -> None:
     """A key has rights like a token and no end, but the one in the file."""
     path = tmp_path / "keys.json"
-    key, kept = mint_key("agent-7", ("*",), ("decisions",), now=NOW)
+    key, kept = mint_key("agent-7", ("*",), ("decisions",), ("commands",), now=NOW)
     add_key(path, kept)
     authenticator = Authenticator(Settings(jwt_secret=SECRET, keys_file=str(path)), clock)
     assert authenticator.authenticate(key) == Grant(
-        "agent-7", ("*",), ("decisions",), None, kept.id
+        "agent-7", ("*",), ("decisions",), None, kept.id, ("commands",)
     )
     revoke_key(path, kept.id)
     assert refusal(authenticator, key) == "the API key is unknown or revoked"
@@ -242,5 +244,7 @@ def test_a_token_is_not_minted_for_what_the_hub_would_refuse() -> None:
     """Whoever mints hears of a bad pattern or an empty subject, not the one who uses the token."""
     with pytest.raises(ChannelNameError):
         mint_token(SECRET, "ann", read=["Positions"], ttl_seconds=1, now=NOW)
+    with pytest.raises(ChannelNameError, match="agents' channels"):
+        mint_token(SECRET, "ann", command=["positions:*"], ttl_seconds=1, now=NOW)
     with pytest.raises(ValueError, match="subject"):
         mint_token(SECRET, "", ttl_seconds=1, now=NOW)

@@ -184,8 +184,8 @@ async def test_reading_is_by_the_read_patterns(live: LiveHub, http: httpx.AsyncC
 
 async def test_publishing_is_by_the_publish_patterns(live: LiveHub) -> None:
     """The right to read is no right to publish."""
-    async with client(live, token(read=["*"], publish=["commands"])) as http:
-        await publish(http, "commands", "pause")
+    async with client(live, token(read=["*"], publish=["fills"])) as http:
+        await publish(http, "fills", "fill")
         response = await http.post(f"{CHANNELS}/orders", json={"event": "e", "data": 1})
         error_of(response, 403, codes.FORBIDDEN)
 

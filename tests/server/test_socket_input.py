@@ -273,16 +273,16 @@ async def test_unanswered_publishes_are_bounded(make_hub: MakeHub) -> None:
 async def test_rights(make_hub: MakeHub) -> None:
     """A token reads and publishes what its patterns allow, and nothing else."""
     live = await make_hub()
-    shown = token(read=["positions:*", "portfolio"], publish=["commands"])
+    shown = token(read=["positions:*", "portfolio"], publish=["fills"])
     async with welcomed(live.url, shown) as client:
         for channel in ("positions:acct-7", "positions:desk:acct-7", "portfolio"):
             await client.subscribe(channel)
         for channel in ("positions", "portfolio:a", "decisions", "positionsx"):
             reply = await client.ask("subscribe", channel=channel)
             assert reply["error"]["code"] == codes.FORBIDDEN.number
-        reply = await client.ask("publish", channel="commands", event="agent.pause", data={})
+        reply = await client.ask("publish", channel="fills", event="fill", data={})
         assert reply["result"]["seq"] == 1
-        for channel in ("portfolio", "commands:a"):
+        for channel in ("portfolio", "fills:a", "commands"):
             reply = await client.ask("publish", channel=channel, event="e", data=1)
             assert reply["error"]["code"] == codes.FORBIDDEN.number
 

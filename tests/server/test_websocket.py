@@ -43,7 +43,7 @@ async def test_an_idle_connection_is_one_small_object(live: LiveHub) -> None:
         assert kept.count("WebSocketProtocol") == 10
         assert kept.count("ConfiguredHttpProtocol") == 0
         assert kept.count("Gate") == 0
-        assert tasks == 4
+        assert tasks == 7
         session, connection = next(iter(live.hub.connections.items()))
         assert isinstance(connection, WebSocketProtocol)
         own = (connection, session, session.outbox, session.outbox.subscriptions)

@@ -28,6 +28,7 @@ def token(
     subject: str = "test",
     read: Sequence[str] = ("*",),
     publish: Sequence[str] = ("*",),
+    command: Sequence[str] = (),
     ttl_seconds: float = 600,
 ) -> str:
     """A token that a LiveHub takes."""
@@ -36,6 +37,7 @@ def token(
         subject,
         read=list(read),
         publish=list(publish),
+        command=list(command),
         ttl_seconds=ttl_seconds,
         now=time.time(),
     )

@@ -94,6 +94,7 @@ export const KNOWN_KINDS: Readonly<Record<string, Kind>> = {
   status: "value",
   health: "value",
   alerts: "log",
+  commands: "log",
 };
 
 /** What the hub knows of a channel's producer. */
@@ -199,13 +200,22 @@ export interface SubscribeResult {
   readonly interval_ms: number;
 }
 
-/** Where the publish stands; unchanged, it is that of what it equals. */
+/** A command that was sent: its steps carry the id, and follow its position. */
+export interface SentCommand {
+  readonly id: string;
+  readonly state: State;
+  readonly expires_at: number;
+}
+
+/** Where the publish stands; unchanged, it is that of what it equals. Of a command, where it
+ * is. */
 export interface PublishResult {
   readonly channel: string;
   readonly epoch: string;
   readonly seq: number;
   readonly tag: string;
   readonly unchanged: boolean;
+  readonly command?: SentCommand;
 }
 
 /** The data of a table's snapshot. */
@@ -232,6 +242,27 @@ export interface Entries {
   readonly entries: readonly Entry[];
 }
 
+/** The data of a command in the log of its channel; the event says what to do, `ts` when it was
+ * sent. */
+export interface AgentCommand {
+  readonly id: string;
+  readonly sender: string;
+  readonly expires_at: number;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+/** The data of a step in the life of a command, whose event was `event`. Done it has a `result`,
+ * failed a `reason`; the worker is null where none had it. */
+export interface CommandStep {
+  readonly id: string;
+  readonly event: string;
+  readonly sender: string;
+  readonly attempt: number;
+  readonly worker: string | null;
+  readonly result?: unknown;
+  readonly reason?: string;
+}
+
 /** What the hub sends unasked, told apart by `type`. */
 export type Pushed = Welcome | Snapshot | Update | Channel | Heartbeat | Notice;
 
@@ -254,8 +285,10 @@ export interface Unsubscribe {
   readonly channel: string;
 }
 
-/** Publish without Redis. `producer` and `n` are the publish's id, where a retry must not
- * publish twice; `key` is that of `publication.AppendEntry`. */
+/** Publish without Redis, or send a command to an agent. `producer` and `n` are the publish's
+ * id, where a retry must not publish twice; `key` is that of `publication.AppendEntry`.
+ *
+ * expires_in_ms: of a command alone: no agent begins it later. */
 export interface Publish {
   readonly channel: string;
   readonly event: string;
@@ -263,6 +296,7 @@ export interface Publish {
   readonly producer?: string | null;
   readonly n?: number | null;
   readonly key?: string;
+  readonly expires_in_ms?: number | null;
 }
 
 /** Answered at once, for clients that cannot send a WebSocket ping. */
