@@ -6,6 +6,10 @@ ProducerError
 │   ├── PublishRefused  Redis has it, and said no: another kind, a payload too large
 │   ├── BufferFull      Redis is away, and the outage buffer has no room left
 │   └── PublisherClosed the publisher ended before Redis answered
+├── CommandError
+│   ├── CommandFailed   what a handler raises: the command can't be done
+│   ├── CommandLost     somebody else ended it meanwhile, or may have it now
+│   └── CommandsRefused Redis does not let this user take commands
 └── SourceError
     ├── SourceGone      what a source reads from is not there (any more)
     ├── SourceBusy      it asked to be left alone for a while
@@ -53,6 +57,22 @@ class PublisherClosed(PublishError):
 
 class RedisAway(ProducerError):
     """Redis does not answer, told to who asked for just that; a publish waits instead."""
+
+
+class CommandError(ProducerError):
+    """Something about a command to this agent."""
+
+
+class CommandFailed(CommandError):
+    """Raised by a handler that can't do what it was asked; the text is the reason."""
+
+
+class CommandLost(CommandError):
+    """The command is this worker's no more: it was away for too long, or overtaken."""
+
+
+class CommandsRefused(CommandError):
+    """Redis has no commands for this user, and will not have any later."""
 
 
 class SourceError(ProducerError):

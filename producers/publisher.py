@@ -20,7 +20,7 @@ import math
 import re
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import TracebackType
 from typing import Final, Self
 
@@ -33,6 +33,7 @@ from hub.protocol.payload import is_sound
 from hub.protocol.publication import AppendEntry, Change, ReplaceRows, Touch, change_from_json
 from hub.protocol.streams import KNOWN, Stream, stream_options
 from producers.buffer import Buffer, MemoryBuffer, Waiting
+from producers.commands import Commands
 from producers.encoding import encode
 from producers.errors import InvalidPayload, PublishRefused, RedisAway
 from producers.events import (
@@ -81,6 +82,8 @@ class Publisher:
     ) -> None:
         if not _NAME.fullmatch(name):
             raise ValueError(f"name: expected letters, digits, '_', '.', '-', got {name!r}")
+        self._url = url
+        self._name = name
         self._streams = streams
         self._sender = Sender(
             url,
@@ -247,6 +250,19 @@ class Publisher:
             )
         )
         return answer
+
+    def commands(
+        self, *, agent: str | None = None, idempotent: Collection[str] = (), accept: bool = True
+    ) -> Commands:
+        """The commands to an agent, on a link of their own: see `producers.commands`."""
+        return Commands(
+            self._url,
+            agent=agent,
+            name=self._name,
+            idempotent=idempotent,
+            accept=accept,
+            streams=self._streams,
+        )
 
     async def _recall(self, channel: str) -> dict[str, bytes] | None:
         try:
