@@ -142,18 +142,30 @@ async def rig(
     async with AsyncExitStack() as stack:
         logs = [folder / f"hub-{number}.log" for number in range(hubs)]
         started = [
-            await stack.enter_async_context(_hub_process(valkey, log, workers)) for log in logs
+            await stack.enter_async_context(hub_process(valkey, log, workers)) for log in logs
         ]
         yield Rig(valkey, started, size, folder)
 
 
 @asynccontextmanager
-async def _hub_process(valkey: Valkey, log: Path, workers: int) -> AsyncIterator[HubProcess]:
+async def hub_process(
+    valkey: Valkey, log: Path, workers: int, *, port: int = 0
+) -> AsyncIterator[HubProcess]:
+    """One `tapecast serve`, ended when the block does; port: 0 for a free one."""
     environ = {name: text for name, text in os.environ.items() if not name.startswith("TAPECAST_")}
     environ |= {"TAPECAST_JWT_SECRET": SECRET, "TAPECAST_REDIS_URL": valkey.url}
     with log.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "hub.cli", "serve", "--port", "0", "--workers", str(workers)),
+            *(
+                sys.executable,
+                "-m",
+                "hub.cli",
+                "serve",
+                "--port",
+                str(port),
+                "--workers",
+                str(workers),
+            ),
             cwd=ROOT,
             env=environ,
             stdin=asyncio.subprocess.DEVNULL,
