@@ -206,13 +206,15 @@ async def _run(
     progress: Progress,
     limits: dict[str, Any],
 ) -> None:
+    from producers.handlers import obeying
     from producers.worker import Worker
 
     async with publisher:
         worker = Worker(source, publisher, report=progress.report, **limits)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, worker.stop)
-        await worker.run()
+        async with obeying(source.handlers(), publisher, source.agent):
+            await worker.run()
     progress.say(_counted(publisher.counts) or "nothing was published")
 
 

@@ -210,13 +210,14 @@ class Totals(Payload, frozen=True, kw_only=True):
 
 
 class AgentStatus(Payload, frozen=True, kw_only=True):
-    """Where an agent is: its process, and its OODA loop."""
+    """Where an agent is: its process, its OODA loop, and its settings, which are its own."""
 
     state: ProcessState
     ooda_state: OodaState
     paused: bool
     uptime_seconds: int
     totals: Totals
+    config: dict[str, Any] = {}
 
 
 class Component(Payload, frozen=True, kw_only=True):

@@ -16,14 +16,18 @@ for that: it is begun at once, beside whatever is being done.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from hub.protocol.agent_commands import STEP_PREFIX
 from hub.protocol.channels import check_event
 from hub.protocol.command_calls import Lane
 from producers.commands import Command, Commands
 from producers.errors import CommandFailed, CommandsRefused
+
+if TYPE_CHECKING:
+    from producers.publisher import Publisher
 
 Handler: TypeAlias = Callable[[Command], Awaitable[object]]
 """Does a command, and returns its result; raises CommandFailed with the reason where it can't."""
@@ -74,3 +78,24 @@ class Handlers:
                     known = ", ".join(sorted(self._handlers)) or "none"
                     raise CommandFailed(f"{command.event}: this agent obeys {known}")
                 command.result = await handler(command)
+
+
+@asynccontextmanager
+async def obeying(
+    handlers: Handlers | None, publisher: Publisher, agent: str | None
+) -> AsyncIterator[None]:
+    """Obey the agent's commands for the length of the block, where there are handlers.
+
+    An agent that nobody can stop must not go on: where obeying fails, the block is cancelled and
+    the failure raised.
+    """
+    if handlers is None:
+        yield
+        return
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(handlers.obey(publisher.commands(agent=agent)))
+            yield
+            task.cancel()
+    except* CommandsRefused as refused:
+        raise refused.exceptions[0] from None

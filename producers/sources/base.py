@@ -28,6 +28,7 @@ from producers.events import AgentStatus, Decision, Health, Payload, Portfolio
 from producers.events import TradingPosition as Row
 
 if TYPE_CHECKING:
+    from producers.handlers import Handlers
     from producers.readings import Outcome
 
 ENTRY_POINT_GROUP = "tapecast.sources"
@@ -123,6 +124,13 @@ class Source(abc.ABC):
 
     def told(self, reading: Reading, outcome: Outcome) -> None:  # noqa: B027 - most need not know
         """Hear what became of a reading, in the order of the answers; must not block."""
+
+    agent: str | None = None
+    """Whose commands it obeys, where it obeys any; None for those of the agent without a name."""
+
+    def handlers(self) -> Handlers | None:
+        """What it does for the commands to its agent; None for a source that is no agent."""
+        return None
 
 
 class PollingSource(Source):

@@ -79,13 +79,14 @@ export interface Totals {
   readonly realized_pnl: string;
 }
 
-/** Where an agent is: its process, and its OODA loop. */
+/** Where an agent is: its process, its OODA loop, and its settings, which are its own. */
 export interface AgentStatus {
   readonly state: ProcessState;
   readonly ooda_state: OodaState;
   readonly paused: boolean;
   readonly uptime_seconds: number;
   readonly totals: Totals;
+  readonly config: Readonly<Record<string, unknown>>;
 }
 
 /** One part that can fail; `detail` says what is wrong. */

@@ -12,6 +12,8 @@ The rules:
 5. EXECUTION -> LEARNING: fill at the price of now; the decision counts as executed.
 6. LEARNING -> IDLE: count the trade. `BREAKER_LOSSES` losses in a row open the circuit breaker,
    and no position is opened for the next `BREAKER_ROUNDS` rounds of the loop.
+7. Paused or stopped it takes no step, and what it was about to do is forgotten: the prices that it
+   was decided at are old when it goes on. A fill that was not counted yet is counted.
 
 Everything is a function of the seed and the times that are handed in: no clock, no I/O.
 """
@@ -22,10 +24,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 from itertools import cycle
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
+from producers.errors import CommandFailed
 from producers.events import (
     Action,
     AgentEvent,
@@ -48,20 +51,13 @@ from producers.events import (
     known,
 )
 from producers.sources.paper.account import Account, OpenPosition, OrderRejected
+from producers.sources.paper.config import Config, changed
 from producers.sources.paper.market import Instrument, Market
+from producers.sources.paper.strategy import LONG_WINDOW, confidence_of, decide, momentum_ppm
 
 PROVIDER: Final = "momentum"
-SHORT_WINDOW: Final = 5
-LONG_WINDOW: Final = 20
-MIN_CONFIDENCE: Final = 55
-STOP_LOSS_PCT: Final = Decimal("-1.5")
-EQUITY_SHARE: Final = Decimal("0.25")
 BREAKER_LOSSES: Final = 3
 BREAKER_ROUNDS: Final = 10
-
-# How far the short mean is from the long one, in millionths of it: nothing, and beyond doubt.
-_NOISE: Final = 200
-_CERTAIN: Final = 4_000
 
 
 class _Intent(msgspec.Struct, frozen=True):
@@ -73,7 +69,8 @@ class _Intent(msgspec.Struct, frozen=True):
 
 
 class Agent:
-    """The trader. `tick` takes the next step and says what happened, in order.
+    """The trader. `tick` takes the next step and says what happened, in order: first what came of
+    what it was told meanwhile. What it can't do when it is told raises CommandFailed.
 
     `run` names this run: ids made by two runs are never the same.
     """
@@ -82,6 +79,9 @@ class Agent:
         self._market = market
         self._account = account
         self._run = run
+        self._process = ProcessState.RUNNING
+        self._config = Config()
+        self._told: list[AgentEvent] = []
         self._turns = cycle(market.instruments)
         self._instrument = market.instruments[0]
         self._state = OodaState.IDLE
@@ -95,7 +95,9 @@ class Agent:
     def tick(self, now: datetime) -> list[AgentEvent]:
         """Take one step of the loop at the market's prices of now."""
         self._started = self._started or now
-        events: list[AgentEvent] = []
+        events, self._told = self._told, []
+        if self._process is not ProcessState.RUNNING:
+            return events
         before = self._state
         self._state, reason = self._step(now, events)
         events.append(StateTransition(from_state=before, to_state=self._state, reason=reason))
@@ -105,11 +107,12 @@ class Agent:
         """The process and its loop; the first tick counts as the start."""
         uptime = now - (self._started or now)
         return AgentStatus(
-            state=ProcessState.RUNNING,
+            state=self._process,
             ooda_state=self._state,
-            paused=False,
+            paused=self._process is ProcessState.PAUSED,
             uptime_seconds=int(uptime.total_seconds()),
             totals=self._totals,
+            config=self.config,
         )
 
     def health(self) -> Health:
@@ -130,6 +133,86 @@ class Agent:
                 )
             },
         )
+
+    # What it is told
+
+    @property
+    def process(self) -> ProcessState:
+        """Whether it trades."""
+        return self._process
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What can be changed, as it is now, and what it trades."""
+        pairs = [each.asset_pair for each in self._market.instruments]
+        return {**msgspec.structs.asdict(self._config), "asset_pairs": pairs, "autonomous": True}
+
+    def start(self) -> None:
+        """Trade, after a stop."""
+        if self._process is ProcessState.PAUSED:
+            raise CommandFailed("the agent is paused: resume it")
+        self._process = ProcessState.RUNNING
+
+    def pause(self) -> None:
+        """Decide nothing new; positions stay."""
+        self._require_started()
+        self._halt("paused")
+        self._process = ProcessState.PAUSED
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._require_started()
+        self._process = ProcessState.RUNNING
+
+    def stop(self, reason: str) -> None:
+        """Trade no more; positions stay."""
+        self._halt(reason)
+        self._process = ProcessState.STOPPED
+
+    def configure(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Change these settings, all or none; returns what counts from now on."""
+        self._config = changed(self._config, fields)
+        return self.config
+
+    def close(self, position_id: str, command_id: str, now: datetime) -> TradeExecuted:
+        """Close a position at the price of now."""
+        closing = self._intent.closes if self._intent is not None else None
+        if closing is not None and closing.id == position_id:
+            self._halt("its position was closed")
+        try:
+            trade = self._account.close(
+                position_id,
+                trade_id=f"{command_id}-{position_id}",
+                decision_id=command_id,
+                prices=self._market.prices(),
+                now=now,
+            )
+        except OrderRejected as rejected:
+            raise CommandFailed(str(rejected)) from None
+        self._told.append(trade)
+        self._count_trade(trade, self._told)
+        return trade
+
+    def close_all(self, command_id: str, now: datetime) -> list[TradeExecuted]:
+        """Close every position at the price of now."""
+        open_now = self._account.positions(self._market.prices())
+        return [self.close(position.id, command_id, now) for position in open_now]
+
+    def _require_started(self) -> None:
+        if self._process is ProcessState.STOPPED:
+            raise CommandFailed("the agent is stopped: start it")
+
+    def _halt(self, reason: str) -> None:
+        """Leave the loop where it is."""
+        if self._trade is not None:
+            self._learn(self._told)
+        if self._state is not OodaState.IDLE:
+            idle = OodaState.IDLE
+            self._told.append(StateTransition(from_state=self._state, to_state=idle, reason=reason))
+            self._state = idle
+        self._intent = None
+
+    # The loop
 
     def _step(self, now: datetime, events: list[AgentEvent]) -> tuple[OodaState, str]:
         match self._state:
@@ -158,7 +241,8 @@ class Agent:
         pair = self._instrument.asset_pair
         held = self._account.open_in(pair)
         momentum = momentum_ppm(self._market.history(pair))
-        action, reasoning = decide(momentum, held, self._loss_pct(held))
+        stop = self._config.stop_loss_pct
+        action, reasoning = decide(momentum, held, self._loss_pct(held), stop)
         self._totals = msgspec.structs.replace(self._totals, decisions=self._totals.decisions + 1)
         price = self._market.price(pair)
         size = None
@@ -206,6 +290,9 @@ class Agent:
     def _learn(self, events: list[AgentEvent]) -> tuple[OodaState, str]:
         assert self._trade is not None
         trade, self._trade = self._trade, None
+        return OodaState.IDLE, self._count_trade(trade, events)
+
+    def _count_trade(self, trade: TradeExecuted, events: list[AgentEvent]) -> str:
         totals = self._totals
         totals = msgspec.structs.replace(
             totals, trades=totals.trades + 1, realized_pnl=self._account.realized_pnl
@@ -220,7 +307,7 @@ class Agent:
             )
             self._count_result(won, events)
         self._totals = totals
-        return OodaState.IDLE, reason
+        return reason
 
     def _count_result(self, won: bool, events: list[AgentEvent]) -> None:
         self._losses_in_row = 0 if won else self._losses_in_row + 1
@@ -257,14 +344,14 @@ class Agent:
         assert decision.confidence is not None
         if self._breaker_rounds:
             return "the circuit breaker is open"
-        if decision.confidence < MIN_CONFIDENCE:
-            return f"confidence {decision.confidence} is below {MIN_CONFIDENCE}"
+        if decision.confidence < self._config.min_confidence:
+            return f"confidence {decision.confidence} is below {self._config.min_confidence}"
         if not decision.size:
             return "the account is too small for one lot"
         return None
 
     def _affordable(self, price: Decimal) -> Decimal:
-        budget = EQUITY_SHARE * self._account.portfolio(self._market.prices()).equity
+        budget = self._config.equity_share * self._account.portfolio(self._market.prices()).equity
         lot = self._instrument.lot
         return (budget / price).quantize(lot, ROUND_DOWN) if budget > 0 else Decimal(0)
 
@@ -273,33 +360,3 @@ class Agent:
             return Decimal(0)
         marked = self._account.positions(self._market.prices())
         return next(known(each.unrealized_pnl_pct) for each in marked if each.id == held.id)
-
-
-def momentum_ppm(history: tuple[Decimal, ...]) -> int:
-    """How far the mean of the last prices is above the longer one, in millionths."""
-    short = sum(history[-SHORT_WINDOW:], Decimal(0)) / SHORT_WINDOW
-    long = sum(history[-LONG_WINDOW:], Decimal(0)) / LONG_WINDOW
-    return int(1_000_000 * (short - long) / long)
-
-
-def confidence_of(momentum: int) -> int:
-    """50 for noise, 99 beyond doubt."""
-    return 50 + min(49, 49 * abs(momentum) // _CERTAIN)
-
-
-def decide(momentum: int, held: OpenPosition | None, pnl_pct: Decimal) -> tuple[Action, str]:
-    """What to do, and why."""
-    direction = Action.HOLD
-    if abs(momentum) > _NOISE:
-        direction = Action.BUY if momentum > 0 else Action.SELL
-    seen = f"momentum {momentum / 10_000:+.3f} %"
-    if held is None:
-        if direction is Action.HOLD:
-            return Action.HOLD, f"{seen} is noise"
-        return direction, f"{seen}: follow it"
-    closing = Action.SELL if held.side is Side.LONG else Action.BUY
-    if pnl_pct <= STOP_LOSS_PCT:
-        return closing, f"{held.side} at {pnl_pct} % is past the stop of {STOP_LOSS_PCT} %"
-    if direction is closing:
-        return closing, f"{seen} turned against the {held.side}"
-    return Action.HOLD, f"{seen}: keep the {held.side}"

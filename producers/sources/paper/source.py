@@ -18,10 +18,13 @@ from producers.events import (
     StateTransition,
     TradeExecuted,
 )
+from producers.handlers import Handlers
 from producers.sources.base import Decided, Happened, PollingSource, Positions, Reading, State
 from producers.sources.paper.account import Account
-from producers.sources.paper.agent import LONG_WINDOW, Agent
+from producers.sources.paper.agent import Agent
 from producers.sources.paper.market import Market
+from producers.sources.paper.obeying import handlers_of
+from producers.sources.paper.strategy import LONG_WINDOW
 
 _EVENTS: Mapping[type[AgentEvent], Event] = {
     StateTransition: Event.STATE_TRANSITION,
@@ -46,13 +49,14 @@ class PaperSource(PollingSource):
       tapecast produce paper
       tapecast produce paper --seed 7 --interval 0.25
       tapecast produce paper --account acct-7      # publishes portfolio:acct-7, ...
+      tapecast command agent.pause --agent acct-7 --wait
     """
     options: ClassVar[Sequence[click.Parameter]] = (
         click.Option(["--seed"], type=int, default=1, show_default=True, help="Of the market."),
         click.Option(
             ["--account"],
             metavar="NAME",
-            help="Publish to portfolio:NAME, positions:NAME and so on.",
+            help="Publish to portfolio:NAME, positions:NAME and so on, and obey commands:NAME.",
         ),
     )
     interval_seconds = 0.5
@@ -73,6 +77,7 @@ class PaperSource(PollingSource):
         self._alerts = f"alerts{suffix}"
         self._status = f"status{suffix}"
         self._health = f"health{suffix}"
+        self.agent = account
         self._now = now
         self._market = Market(seed)
         # Markets have a past: the agent needs not wait for one.
@@ -80,7 +85,9 @@ class PaperSource(PollingSource):
             self._market.step()
         self._account = Account()
         # Another run is another history of decisions, though the seed be the same.
-        self._agent = Agent(self._market, self._account, run=run or f"paper-{secrets.token_hex(4)}")
+        self._trader = Agent(
+            self._market, self._account, run=run or f"paper-{secrets.token_hex(4)}"
+        )
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
@@ -101,17 +108,20 @@ class PaperSource(PollingSource):
     def health_channel(self) -> str:
         return self._health
 
+    def handlers(self) -> Handlers:
+        return handlers_of(self._trader, self._now)
+
     async def poll(self) -> Sequence[Reading]:
         now = self._now()
         self._market.step()
-        readings = [self._reading_of(event) for event in self._agent.tick(now)]
+        readings = [self._reading_of(event) for event in self._trader.tick(now)]
         prices = self._market.prices()
         return [
             *(each for batch in readings for each in batch),
             Positions(self._positions, self._account.positions(prices)),
             State(self._portfolio, self._account.portfolio(prices)),
-            State(self._status, self._agent.status(now)),
-            State(self._health, self._agent.health()),
+            State(self._status, self._trader.status(now)),
+            State(self._health, self._trader.health()),
         ]
 
     def _reading_of(self, event: AgentEvent) -> list[Reading]:

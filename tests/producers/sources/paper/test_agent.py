@@ -26,13 +26,13 @@ from producers.sources.paper.account import Account, OpenPosition
 from producers.sources.paper.agent import (
     BREAKER_LOSSES,
     BREAKER_ROUNDS,
-    MIN_CONFIDENCE,
     Agent,
-    confidence_of,
-    decide,
-    momentum_ppm,
 )
+from producers.sources.paper.config import Config
 from producers.sources.paper.market import Market
+from producers.sources.paper.strategy import confidence_of, decide, momentum_ppm
+
+MIN_CONFIDENCE = Config().min_confidence
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 STEPS = {
