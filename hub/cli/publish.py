@@ -63,7 +63,7 @@ def publish(
       tapecast publish alerts margin_call '{"account": "acct-7", "level": "high"}'
       tapecast publish positions positions_update '{"delete": ["p-17"]}'
       my-strategy | tapecast publish decisions decision_made -
-      tapecast publish --url https://desk.example commands agent.pause '{}'
+      tapecast publish --url https://desk.example alerts note '{"title": "lunch"}'
     """
     from hub.cli.ways import NoAnswer, through_hub, to_redis
     from hub.protocol.errors import PayloadError

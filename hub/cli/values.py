@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hub.protocol.agent_commands import check_command_pattern
+from hub.protocol.agent_commands import agent_channel, check_command_pattern
 from hub.protocol.channels import check_channel, check_event, check_pattern
 from hub.protocol.errors import ChannelNameError
 
@@ -50,4 +50,5 @@ DURATION = Duration()
 CHANNEL = Name("channel", check_channel)
 EVENT = Name("event", check_event)
 PATTERN = Name("pattern", check_pattern)
+AGENT = Name("agent", lambda name: agent_channel(name).partition(":")[2])
 COMMAND_PATTERN = Name("pattern", check_command_pattern)

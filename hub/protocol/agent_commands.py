@@ -132,7 +132,10 @@ def check_publishable(channel: str) -> str:
     """Return a channel's name, or raise: ChannelNameError, and ProtocolError where commands travel,
     since what is published there would look like one and be none."""
     if is_commands(check_channel(channel)):
-        message = f"{channel}: commands are sent through a hub, which says who sent them"
+        message = (
+            f"{channel}: commands are sent through a hub, which says who sent them "
+            "(`tapecast command`)"
+        )
         raise ProtocolError(message, code=codes.FORBIDDEN)
     return channel
 
