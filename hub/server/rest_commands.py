@@ -58,10 +58,10 @@ class Commands:
         self._hub = hub
         self._waiting = 0
 
-    def check_right(self, grant: Grant, channel: str, origin: str) -> None:
+    def check_right(self, grant: Grant, channel: str, origin: str, event: str = "") -> None:
         """Raise ProtocolError, and note it, where the grant does not allow commanding."""
         if not grant.may_command(channel):
-            self._hub.commanding.deny(Denial(channel, "", grant.subject, origin))
+            self._hub.commanding.deny(Denial(channel, event, grant.subject, origin))
             message = f"the token does not allow commanding {channel}"
             raise ProtocolError(message, code=codes.FORBIDDEN)
 

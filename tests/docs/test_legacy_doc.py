@@ -14,12 +14,14 @@ from hub.broker.memory import MemoryBroker
 from hub.protocol import codes
 from hub.server.app import create_app
 from hub.server.legacy import shapes
+from hub.server.legacy.agents import DONE, EXPIRES_MS, WAIT_MS
 from hub.server.legacy.commands import ACTIONS
 from hub.server.legacy.dialect import PONG
 from hub.server.legacy.frames import REFUSED, close_number, encode_event
 from hub.server.legacy.heartbeats import HEARTBEAT_SECONDS
-from hub.server.legacy.places import NEEDED, PACE_MS, STREAM, STREAMS
+from hub.server.legacy.places import NEEDED, PACE_MS, PREFIX, STREAM, STREAMS
 from hub.server.legacy.rest import DEFAULT_DECISIONS, MAX_DECISIONS
+from hub.server.legacy.routes import COMMANDS
 from hub.server.settings import Settings
 from producers.encoding import encode as published
 from producers.events import Event
@@ -68,15 +70,23 @@ def test_the_examples_are_what_is_sent(number: int) -> None:
     assert shown[number].rstrip("\n").encode() == list(examples().values())[number]
 
 
+def kinds_of(route: Route | WebSocketRoute) -> set[str]:
+    """How a path is asked."""
+    if isinstance(route, WebSocketRoute):
+        return {"WebSocket"}
+    return set(route.methods or ()) - {"HEAD"}
+
+
 def test_every_path_is_documented() -> None:
     """The table has the paths that are served besides those of a hub without them."""
     served = {
         on: {
-            (route.path, "WebSocket" if isinstance(route, WebSocketRoute) else "GET")
+            (route.path, kind)
             for route in create_app(
                 Settings(jwt_secret=SECRET, legacy_paths=on), MemoryBroker()
             ).routes
             if isinstance(route, Route | WebSocketRoute)
+            for kind in kinds_of(route)
         }
         for on in (False, True)
     }
@@ -89,6 +99,8 @@ def test_every_path_is_documented() -> None:
 def test_what_is_told_at_a_path_is_what_it_follows() -> None:
     """A path of one channel is documented by the events of that channel."""
     told = {path: what for path, _, what in table(TEXT, "path")}
+    for path, name in COMMANDS.items():
+        assert told[f"{PREFIX}/{path}"] == name
     for path, streams in STREAMS.items():
         if len(streams) > 1:
             assert told[path].startswith("everything")
@@ -121,6 +133,9 @@ def test_figures_and_names_in_passing_are_the_code() -> None:
     for phrase in (
         f"every {HEARTBEAT_SECONDS:g} seconds",
         f"every {PACE_MS} milliseconds",
+        f"within {EXPIRES_MS // 1000} s",
+        f"{WAIT_MS // 1000} s at most",
+        *(f"`{word}`" for word in DONE.values()),
         f"1 to {MAX_DECISIONS}, {DEFAULT_DECISIONS} by default",
         *(f"`{name}`" for name in NEEDED),
         *(f'"{name}"' for name in ACTIONS),

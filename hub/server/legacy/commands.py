@@ -30,13 +30,19 @@ class Command(NamedTuple):
     text: bytes
 
 
+class Start(NamedTuple):
+    """For the agent: `start_ack` says that it was done."""
+
+    payload: dict[str, Any]
+
+
 class Answer(NamedTuple):
     """What to say, with nothing done."""
 
     frame: Frame
 
 
-Reaction: TypeAlias = Command | Answer
+Reaction: TypeAlias = Command | Start | Answer
 
 
 class _Said(msgspec.Struct, frozen=True):
@@ -76,9 +82,7 @@ def _ping(payload: Any) -> Reaction:
 def _start(payload: Any) -> Reaction:
     if not isinstance(payload, dict | None):
         return Answer(frames.error(f"start: expected an object as payload, got {payload!r:.80}"))
-    message = "start: this hub passes no commands to agents yet; start the agent where it runs"
-    return Answer(frames.error(message, action="start"))
+    return Start(payload or {})
 
 
 ACTIONS: Final[Mapping[str, Callable[[Any], Reaction]]] = {"ping": _ping, "start": _start}
-"""Whatever reaches an agent one day is a Command here: a publish, and `start_ack` for its reply."""

@@ -7,16 +7,23 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from hub.broker.base import BrokerUnavailableError
+from hub.core.frame import Frame
 from hub.core.grant import Grant
 from hub.core.medium import Medium
 from hub.core.outbox import Outbox, Write
 from hub.protocol import codes
+from hub.protocol.agent_commands import Name
+from hub.protocol.errors import ProtocolError
+from hub.server.answers import describe
 from hub.server.asgi import Socket
+from hub.server.commanding import origin_of
 from hub.server.connection import Connection
 from hub.server.handshake import Accepted, Rejected, open_handshake
 from hub.server.hub import Hub
-from hub.server.legacy import commands, tokens
-from hub.server.legacy.commands import Answer
+from hub.server.legacy import commands, frames, tokens
+from hub.server.legacy.agents import AgentCommands
+from hub.server.legacy.commands import Answer, Start
 from hub.server.legacy.dialect import Dialect, Translated, View
 from hub.server.legacy.frames import close_number
 from hub.server.legacy.heartbeats import Heartbeats
@@ -63,8 +70,10 @@ class Legacy:
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
+        self.agents = AgentCommands(self)
         self.heartbeats = Heartbeats(hub)
         self.places = {path: Place(self, path) for path in STREAMS}
+        self._starting: set[Connection] = set()
         self._told: dict[str, int] = {}
         self._dialects: dict[tuple[Any, ...], Dialect] = {}
         self._media: dict[tuple[Medium, Dialect], Translated] = {}
@@ -80,6 +89,33 @@ class Legacy:
         target = head.partition(b"\r\n")[0].split(b" ")[1:2]
         path = target[0].partition(b"?")[0].decode("latin-1") if target else ""
         return None if path == STREAM else self.places.get(path)
+
+    def start(self, connection: Connection, payload: dict[str, Any]) -> None:
+        """Tell the agent to start, and the dashboard what came of it; one start at a time."""
+        if connection in self._starting:
+            error = frames.error("start: another one is under way", action="start")
+            _say(self.hub, connection, error)
+            return
+        self._starting.add(connection)
+        start = self._start(connection, payload)
+        self.hub.tasks.start(start, "start of an old dashboard", vital=False)
+
+    async def _start(self, connection: Connection, payload: dict[str, Any]) -> None:
+        grant = connection.session.grant
+        try:
+            if grant is None:
+                return  # it is being closed for want of a token
+            origin = origin_of("socket", connection.peer, grant)
+            told = await self.agents.tell(grant, Name.START, payload, origin=origin)
+            if told.is_done:
+                answer = frames.own("start_ack", told.fields)
+            else:
+                answer = frames.error(str(told.fields["message"]), action="start")
+        except (ProtocolError, BrokerUnavailableError) as error:
+            answer = frames.error(f"start: {describe(error)['message']}", action="start")
+        finally:
+            self._starting.discard(connection)
+        _say(self.hub, connection, answer)
 
     def medium(self, medium: Medium, streams: Sequence[str], *, recalls: bool) -> Translated:
         """What connections write by that follow these streams; the same for the same."""
@@ -193,8 +229,15 @@ class Place:
 
     def receive(self, connection: Connection, text: bytes) -> None:
         """A text frame arrived."""
-        reaction = commands.react(text)
-        if not isinstance(reaction, Answer):
-            self.hub.receive(connection, reaction.text)
-        elif not connection.session.closed:
-            connection.session.outbox.send(reaction.frame, self.hub.clock())
+        match commands.react(text):
+            case Answer(frame):
+                _say(self.hub, connection, frame)
+            case Start(payload):
+                self._legacy.start(connection, payload)
+            case commands.Command(command):
+                self.hub.receive(connection, command)
+
+
+def _say(hub: Hub, connection: Connection, frame: Frame) -> None:
+    if not connection.session.closed:
+        connection.session.outbox.send(frame, hub.clock())

@@ -5,7 +5,8 @@ The rules of every other request hold: a token and its patterns, and no page of 
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from starlette.requests import Request
@@ -16,9 +17,12 @@ from hub.core.admission import admit
 from hub.core.feed import Feed
 from hub.core.grant import Grant
 from hub.protocol import codes
-from hub.protocol.errors import ProtocolError
+from hub.protocol.agent_commands import Name
+from hub.protocol.errors import PayloadError, ProtocolError
+from hub.protocol.payload import parse
 from hub.protocol.streams import Kind
-from hub.server.access import check_origin, grant_of
+from hub.server.access import body_of, check_origin, grant_of
+from hub.server.commanding import origin_of
 from hub.server.current import current_feed
 from hub.server.health import Health
 from hub.server.legacy import shapes, states, tokens
@@ -26,6 +30,8 @@ from hub.server.legacy.answers import OldAnswer
 from hub.server.legacy.places import Legacy
 from hub.server.legacy.query import TOKEN
 from hub.server.legacy.states import Entry
+
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 DEFAULT_DECISIONS: Final = 10
 MAX_DECISIONS: Final = 500
@@ -39,6 +45,7 @@ class OldRest:
     def __init__(self, legacy: Legacy, health: Health) -> None:
         self._hub = legacy.hub
         self._channel = legacy.channel
+        self._agents = legacy.agents
         self._health = health
         self._began = legacy.hub.clock()
 
@@ -106,6 +113,25 @@ class OldRest:
             )
         )
 
+    def telling(self, name: Name) -> Endpoint:
+        """The endpoint that tells the agent one thing, and waits for what comes of it."""
+
+        async def tell(request: Request) -> Response:
+            grant = self._authorize(request)
+            data = _payload(await body_of(request, self._hub.settings.body_bytes))
+            if name is Name.CLOSE_POSITION:
+                data["id"] = request.path_params["position_id"]
+            peer = request.client.host if request.client else ""
+            key = request.headers.get("Idempotency-Key")
+            told = await self._agents.tell(
+                grant, name, data, origin=origin_of("http", peer, grant), key=key
+            )
+            answer = OldAnswer(told.fields)
+            answer.status_code = told.status
+            return answer
+
+        return tell
+
     # What the endpoints share
 
     def _authorize(self, request: Request) -> Grant:
@@ -139,6 +165,16 @@ class OldRest:
         if not self._may_read(grant, stream):
             return None
         return await current_feed(self._hub, self._channel(stream))
+
+
+def _payload(body: bytes) -> dict[str, Any]:
+    """What a request says besides its path: an object, or nothing."""
+    if not body.strip():
+        return {}
+    found = parse(body, max_bytes=len(body))
+    if found is None or isinstance(found, dict):
+        return found or {}
+    raise PayloadError(f"expected an object or no body, got {found!r:.80}")
 
 
 def _limit(text: str) -> int:

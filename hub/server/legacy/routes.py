@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
 
 from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from hub.protocol.agent_commands import Name
 from hub.server.access import check_origin
 from hub.server.asgi import AsgiConnection, is_ambiguous
 from hub.server.health import Health
@@ -19,19 +20,26 @@ from hub.server.hub import Hub
 from hub.server.legacy.answers import OLD_HANDLERS
 from hub.server.legacy.places import PREFIX, STREAM, Legacy, Place
 from hub.server.legacy.query import TokenFromQuery
-from hub.server.legacy.rest import OldRest
+from hub.server.legacy.rest import Endpoint, OldRest
 from hub.server.legacy.stream import HEADERS, StreamAnswer
 from hub.server.legacy.tokens import SUBPROTOCOLS
 
-_Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+COMMANDS: Final[Mapping[str, Name]] = {
+    "start": Name.START,
+    "stop": Name.STOP,
+    "pause": Name.PAUSE,
+    "resume": Name.RESUME,
+    "emergency-stop": Name.EMERGENCY_STOP,
+    "positions/{position_id}/close": Name.CLOSE_POSITION,
+}
+"""What a POST tells the agent, by the path below the prefix."""
 
 
 def serve_legacy(hub: Hub, health: Health) -> tuple[list[BaseRoute], Middleware]:
     """Let the hub serve the old server's paths: their routes, and what stands before all others."""
     legacy = hub.legacy = Legacy(hub)
     routes = _routes(legacy, health)
-    paths = {route.path for route in routes}
-    return [*routes], Middleware(TokenFromQuery, paths=paths)
+    return [*routes], Middleware(TokenFromQuery, paths=_Paths(routes))
 
 
 def _routes(legacy: Legacy, health: Health) -> list[Route | WebSocketRoute]:
@@ -52,6 +60,10 @@ def _routes(legacy: Legacy, health: Health) -> list[Route | WebSocketRoute]:
         _route("/health", rest.health),
         _route(STREAM, listen),
         *(
+            _route(f"{PREFIX}/{path}", rest.telling(name), method="POST")
+            for path, name in COMMANDS.items()
+        ),
+        *(
             WebSocketRoute(path, _serve(place))
             for path, place in legacy.places.items()
             if path != STREAM
@@ -59,9 +71,19 @@ def _routes(legacy: Legacy, health: Health) -> list[Route | WebSocketRoute]:
     ]
 
 
-def _route(path: str, endpoint: _Endpoint) -> Route:
+class _Paths:
+    """The paths that the routes take, with whatever stands in them."""
+
+    def __init__(self, routes: Sequence[Route | WebSocketRoute]) -> None:
+        self._patterns = [route.path_regex for route in routes]
+
+    def __contains__(self, path: object) -> bool:
+        return isinstance(path, str) and any(each.match(path) for each in self._patterns)
+
+
+def _route(path: str, endpoint: Endpoint, *, method: str = "GET") -> Route:
     catching = Middleware(ExceptionMiddleware, handlers=OLD_HANDLERS)
-    return Route(path, endpoint, middleware=[catching])
+    return Route(path, endpoint, methods=[method], middleware=[catching])
 
 
 def _serve(place: Place) -> Callable[[WebSocket], Awaitable[None]]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.protocol.commands import NotACommand, Ping, Subscribe, decode_command
-from hub.server.legacy.commands import ACTIONS, Answer, Command, react, subscribe
+from hub.server.legacy.commands import ACTIONS, Answer, Command, Start, react, subscribe
 
 
 @pytest.mark.parametrize(
@@ -47,10 +47,13 @@ def test_what_is_no_object_is_a_strike(text: str) -> None:
     )
 )
 def test_no_object_is_a_command_by_accident(said: dict[str, object]) -> None:
-    """Whatever a dashboard says is a ping or is answered."""
+    """Whatever a dashboard says is a ping, a start with an object, or is answered."""
     reaction = react(json.dumps(said).encode())
     if isinstance(reaction, Command):
         assert isinstance(decode_command(reaction.text).params, Ping)
+    elif isinstance(reaction, Start):
+        assert said["action"] == "start"
+        assert reaction.payload == (said.get("payload") or {})
     else:
         assert isinstance(reaction, Answer)
         frame = json.loads(reaction.frame.payload)

@@ -254,11 +254,11 @@ async def test_a_link_that_broke(live: LiveHub, agent: Agent, open_page: MakePag
 
 
 async def test_a_start_is_answered(live: LiveHub, agent: Agent, open_page: MakePage) -> None:
-    """The button of the old dashboard leads to a clear error, until commands reach agents."""
+    """The button of the old dashboard leads to a clear error, where its token may not command."""
     page = await open_page(live)
     await shows(page, "connection", "connected")
     await page.evaluate("service.send('start', {autonomous: true, asset_pairs: ['BTCUSD']})")
-    await expect(page.locator("#error")).to_contain_text("passes no commands to agents yet")
+    await expect(page.locator("#error")).to_contain_text("does not allow commanding")
 
 
 async def test_a_stream_of_events(live: LiveHub, agent: Agent, open_page: MakePage) -> None:

@@ -319,12 +319,12 @@ async def test_pings_are_answered(live: LiveHub) -> None:
 
 
 async def test_start_is_answered(live: LiveHub) -> None:
-    """No command reaches an agent yet, and whoever sends one is told so."""
+    """Whoever may not command is told so, and so is who says no object; see test_agents.py."""
     async with listening(live, f"{WS}/decisions") as client:
         await client.send('{"action":"start","payload":{"autonomous":true,"asset_pairs":[]}}')
         frame = await client.recv()
         assert (frame["event"], frame["action"]) == ("error", "start")
-        assert "no commands" in frame["message"]
+        assert "does not allow commanding commands" in frame["message"]
         assert is_whole(frame)
         await client.send('{"action":"start","payload":[]}')
         assert "expected an object" in (await client.recv())["message"]
