@@ -8,7 +8,7 @@ Rules:
    happened. A run that was killed is known up to its last row.
 3. A last line without its end was being written when the recorder was killed, and is not there.
 4. A channel's rows stand in the channel's order. `ts`, the broker's clock, orders the rows of
-   different channels; it rises with each publish.
+   different channels; it rises with each publish, unless somebody sets it back.
 5. What could not be had is a row `reset` before a snapshot; where a channel was away and nothing is
    missing, a row `recovered`. An update that says `skipped` stands for so many more.
 """

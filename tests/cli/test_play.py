@@ -78,12 +78,19 @@ def client(valkey: Valkey) -> Command:
 
 
 def stored(url: str, *channels: str) -> list[dict[str, Any]]:
-    """The envelopes of channels, in the order over all of them."""
+    """The envelopes of channels, each in its order; over all of them as they were published, which
+    the server's clock tells as long as nobody sets it back."""
+    found: list[tuple[int, dict[str, Any]]] = []
     with redis.Redis.from_url(url) as link:
-        found: list[Any] = []
         for channel in channels:
-            found += link.xrange(f"tapecast:{{{channel}}}:log")
-    return sorted((json.loads(fields[b"e"]) for _, fields in found), key=lambda e: e["ts"])
+            latest = 0
+            entries: Any = link.xrange(f"tapecast:{{{channel}}}:log")
+            for _, fields in entries:
+                envelope = json.loads(fields[b"e"])
+                latest = max(latest, envelope["ts"])
+                found.append((latest, envelope))
+    found.sort(key=lambda each: each[0])
+    return [envelope for _, envelope in found]
 
 
 def brief(envelopes: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
