@@ -32,7 +32,7 @@ import msgspec
 
 from hub.protocol.agent_commands import (
     MAX_REASON_CHARACTERS,
-    State,
+    CommandState,
     agent_channel,
     check_outcome,
 )
@@ -100,11 +100,11 @@ class Command:
         Raises CommandLost where nobody may say so any more, and InvalidPayload for a result that
         JSON can't carry.
         """
-        await self._end(State.DONE, _outcome("result", result))
+        await self._end(CommandState.DONE, _outcome("result", result))
 
     async def fail(self, reason: str) -> None:
         """It was not done. Raises CommandLost, as `done` does."""
-        await self._end(State.FAILED, _outcome("reason", reason[:MAX_REASON_CHARACTERS]))
+        await self._end(CommandState.FAILED, _outcome("reason", reason[:MAX_REASON_CHARACTERS]))
 
     async def give_back(self) -> None:
         """Leave it to another worker, where it was not accepted yet."""
@@ -112,7 +112,7 @@ class Command:
             self.is_over = True
             await self._commands.give_back(self)
 
-    async def _end(self, state: State, outcome: bytes) -> None:
+    async def _end(self, state: CommandState, outcome: bytes) -> None:
         if self.is_over:
             raise CommandLost(f"{self.event} {self.id}: its end was told before")
         # Told also where it is lost, as far as is known here: the audit has it then.
@@ -229,7 +229,7 @@ class Commands:
             async with asyncio.timeout(LAST_WORDS_SECONDS):
                 for command in list(self._held.values()):
                     if command.is_accepted:
-                        await self.end(command, State.FAILED, _AGENT_ENDED)
+                        await self.end(command, CommandState.FAILED, _AGENT_ENDED)
                     else:
                         await self.give_back(command)
         except TimeoutError:
@@ -275,7 +275,7 @@ class Commands:
         except PayloadError as error:
             # Written by hand: no hub sends it.
             command = Command(self, taken, {})
-            await self.end(command, State.FAILED, _outcome("reason", error.message))
+            await self.end(command, CommandState.FAILED, _outcome("reason", error.message))
             return None
         command = self._held[taken.id] = Command(self, taken, data)
         return command
@@ -287,7 +287,7 @@ class Commands:
         again = command.event in self.idempotent
         if command.id in self._begun and not again:
             # Redis lost what it had recorded: a failover, or a file that was not written.
-            await self.end(command, State.FAILED, _BEGUN_BEFORE)
+            await self.end(command, CommandState.FAILED, _BEGUN_BEFORE)
             return False
         outcome = parse_outcome(
             await self._link.ask(
@@ -304,7 +304,7 @@ class Commands:
         self._held.pop(command.id, None)
         return False
 
-    async def end(self, command: Command, state: State, outcome: bytes) -> bool:
+    async def end(self, command: Command, state: CommandState, outcome: bytes) -> bool:
         """Record the end of a command; whether it was this worker's to end."""
         answer = await self._link.ask(
             END,

@@ -25,16 +25,14 @@ class Grant(msgspec.Struct, frozen=True):
 
     def may_read(self, channel: str) -> bool:
         """Who may command an agent may hear what becomes of its commands."""
-        return _takes(self.read, channel) or self.may_command(channel)
+        return any(matches(pattern, channel) for pattern in self.read) or self.may_command(channel)
 
     def may_publish(self, channel: str) -> bool:
         """Never where commands travel: `*` there would make every publisher a commander."""
-        return not is_commands(channel) and _takes(self.publish, channel)
+        return any(matches(pattern, channel) for pattern in self.publish) and not is_commands(
+            channel
+        )
 
     def may_command(self, channel: str) -> bool:
         """Whether it may send commands to the agent of this channel."""
-        return is_commands(channel) and _takes(self.command, channel)
-
-
-def _takes(patterns: tuple[str, ...], channel: str) -> bool:
-    return any(matches(pattern, channel) for pattern in patterns)
+        return is_commands(channel) and any(matches(pattern, channel) for pattern in self.command)

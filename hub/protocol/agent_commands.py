@@ -47,7 +47,7 @@ class Name(enum.StrEnum):
     """Data: the settings to change, by name."""
 
 
-class State(enum.StrEnum):
+class CommandState(enum.StrEnum):
     """Where a command is; the last three are its end, and there is one."""
 
     SENT = "sent"
@@ -95,7 +95,7 @@ class CommandReceipt(msgspec.Struct, frozen=True):
     id: str
     position: Position
     expires_at: int
-    state: State = State.SENT
+    state: CommandState = CommandState.SENT
     duplicate: bool = False
 
 
@@ -131,7 +131,8 @@ def check_command_pattern(pattern: str) -> str:
 def check_publishable(channel: str) -> str:
     """Return a channel's name, or raise: ChannelNameError, and ProtocolError where commands travel,
     since what is published there would look like one and be none."""
-    if is_commands(check_channel(channel)):
+    # Every publish passes here, so a call that can be done without is.
+    if check_channel(channel).startswith(STREAM) and is_commands(channel):
         message = (
             f"{channel}: commands are sent through a hub, which says who sent them "
             "(`tapecast command`)"

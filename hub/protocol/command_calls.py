@@ -13,8 +13,8 @@ from hub.protocol.agent_commands import (
     MAX_COMMAND_BYTES,
     CommandReceipt,
     CommandRequest,
+    CommandState,
     Name,
-    State,
 )
 from hub.protocol.channels import check_channel
 from hub.protocol.errors import ProtocolError
@@ -117,7 +117,7 @@ def parse_sent(id: str, reply: bytes) -> CommandReceipt:
         id,
         Position(epoch, int(seq), tag),
         expires_at=int(expires),
-        state=State(state),
+        state=CommandState(state),
         duplicate=status == "again",
     )
 
@@ -165,7 +165,9 @@ class Worker(msgspec.Struct, frozen=True):
         """The arguments of `RENEW`, for each command's id and attempt."""
         return self._call(new_epoch, self.lease_ms, *(part for each in held for part in each))
 
-    def end(self, new_epoch: str, id: str, attempt: int, state: State, outcome: bytes) -> Call:
+    def end(
+        self, new_epoch: str, id: str, attempt: int, state: CommandState, outcome: bytes
+    ) -> Call:
         """The arguments of `END`; outcome: the result or the reason, as JSON."""
         return self._call(new_epoch, id, attempt, state.value, outcome, MAX_COMMAND_BYTES)
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from hub.protocol.agent_commands import State
+from hub.protocol.agent_commands import CommandState
 from hub.protocol.frames import ChannelState
 from hub.protocol.streams import Kind
 
@@ -116,7 +116,7 @@ class SentCommand(msgspec.Struct):
     """A command that was sent: its steps carry the id, and follow its position."""
 
     id: str
-    state: State
+    state: CommandState
     expires_at: int
 
 

@@ -16,8 +16,8 @@ from hub.protocol.agent_commands import (
     MIN_EXPIRY_MS,
     STEP_PREFIX,
     CommandReceipt,
+    CommandState,
     Denial,
-    State,
     command_request,
 )
 from hub.protocol.errors import ProtocolError
@@ -112,7 +112,9 @@ def command_answer(channel: str, receipt: CommandReceipt, ending: Ending | None)
     """The answer to a command: 202 until it has ended, then 200, with the end where it was waited
     for."""
     at = receipt.position
-    state = receipt.state if ending is None else State(ending.event.removeprefix(STEP_PREFIX))
+    state = (
+        receipt.state if ending is None else CommandState(ending.event.removeprefix(STEP_PREFIX))
+    )
     fields = {
         "channel": channel,
         "epoch": at.epoch,
@@ -121,7 +123,7 @@ def command_answer(channel: str, receipt: CommandReceipt, ending: Ending | None)
         "unchanged": False,
         "command": {"id": receipt.id, "state": state, "expires_at": receipt.expires_at},
     }
-    under_way = state in (State.SENT, State.ACCEPTED)
+    under_way = state in (CommandState.SENT, CommandState.ACCEPTED)
     status = HTTPStatus.ACCEPTED if under_way else HTTPStatus.OK
     return JsonAnswer(fields if ending is None else {**fields, "end": ending}, status)
 

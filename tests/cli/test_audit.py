@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from hub.protocol import keys
-from hub.protocol.agent_commands import State
+from hub.protocol.agent_commands import CommandState
 from tests.cli.conftest import Command, RunningHub
 from tests.support.command_desk import CHANNEL, Desk
 from tests.support.valkey import Valkey
@@ -42,7 +42,7 @@ def entries(operator: Command, *arguments: str) -> list[dict[str, Any]]:
 def test_every_step_is_told(operator: Command, desk: Desk) -> None:
     """When, which agent, what, who, from where, and the outcome."""
     desk.send(data=b'{"reason":"lunch"}', sender="Ann Ö")
-    desk.end(desk.begun(), State.DONE, b'{"paused":true}')
+    desk.end(desk.begun(), CommandState.DONE, b'{"paused":true}')
     sent, handed, accepted, done = entries(operator)
     assert sent.pop("at").endswith("Z")
     assert sent == {
@@ -78,7 +78,7 @@ def test_what_came_too_late_is_told(operator: Command, desk: Desk) -> None:
     taken = desk.begun()
     desk.let_the_lease_pass()
     desk.sweep()
-    desk.end(taken, State.DONE, b'"closed"')
+    desk.end(taken, CommandState.DONE, b'"closed"')
     *_, failed, refused = entries(operator)
     assert failed["step"] == "failed"
     assert (refused["step"], refused["outcome"], refused["text"]) == ("refused", "done", "closed")

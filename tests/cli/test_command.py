@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from hub.protocol.agent_commands import State
+from hub.protocol.agent_commands import CommandState
 from tests.cli.conftest import Command, RunningHub
 from tests.support.command_desk import Desk
 from tests.support.processes import wait_until
@@ -92,7 +92,7 @@ def test_a_result_that_is_none(ann: Command, desk: Desk) -> None:
     desk.worker = desk.worker.__class__("commands:desk-7", "w\x1b[2J", 1_000, 60_000, 3_000)
     sending = send(ann, "agent.stop")
     wait_until(lambda: desk.events() == ["agent.stop"], "it is sent")
-    desk.end(desk.begun(), State.DONE, b"null")
+    desk.end(desk.begun(), CommandState.DONE, b"null")
     out, err = sending.communicate(timeout=60)
     assert (sending.returncode, out) == (0, "done\n")
     assert "\x1b" not in err

@@ -11,6 +11,7 @@ from msgspec import UNSET
 from msgspec import inspect as shapes
 
 from hub.protocol import schema
+from hub.protocol.agent_commands import CommandState
 from hub.protocol.codes import TABLE
 from hub.protocol.commands import MAX_INTERVAL_MS, Params
 from hub.protocol.frames import SUBPROTOCOL, ChannelState
@@ -60,6 +61,7 @@ def protocol_ts() -> str:
         _enum(Kind),
         _kinds(),
         _enum(ChannelState),
+        _enum(CommandState),
         *(_interface(struct) for struct in structs),
         _pushed(get_args(schema.Pushed)),
         *(_interface(struct) for struct in params),

@@ -18,7 +18,13 @@ import redis
 
 from hub.broker.redis import RedisBroker
 from hub.protocol import command_scripts, keys
-from hub.protocol.agent_commands import DEFAULT_EXPIRY_MS, MAX_COMMAND_BYTES, Denial, Name, State
+from hub.protocol.agent_commands import (
+    DEFAULT_EXPIRY_MS,
+    MAX_COMMAND_BYTES,
+    CommandState,
+    Denial,
+    Name,
+)
 from hub.protocol.agent_commands import command_request as request
 from hub.protocol.command_calls import DENIED_KEPT, MAX_OPEN, REMEMBERED
 from hub.protocol.command_scripts import AUDIT_KEPT, MOST_ATTEMPTS
@@ -58,10 +64,10 @@ def test_every_step_of_the_audit_is_in_the_table(desk: Desk) -> None:
     desk.give_back(desk.taken())
     taken = desk.begun()
     desk.end(taken)
-    desk.end(taken, State.FAILED, b'"x"')
+    desk.end(taken, CommandState.FAILED, b'"x"')
     for id in ("c2", "c3"):
         desk.send(id)
-    desk.end(desk.begun(), State.FAILED, b'"x"')
+    desk.end(desk.begun(), CommandState.FAILED, b'"x"')
     desk.let_it_expire("c3")
     desk.sweep()
     assert {*desk.steps(), "denied"} == named

@@ -15,8 +15,8 @@ from hub.protocol.agent_commands import (
     DEFAULT_EXPIRY_MS,
     MAX_EXPIRY_MS,
     MIN_EXPIRY_MS,
+    CommandState,
     Name,
-    State,
     Step,
 )
 from hub.protocol.codes import TABLE
@@ -111,7 +111,7 @@ def test_the_bounds_are_the_defaults() -> None:
 def test_the_steps_of_a_command_are_the_code() -> None:
     """The table has each step once, and the text each known command and state."""
     assert [row[0].strip("`") for row in table("event")] == [step.value for step in Step]
-    for name in (*Name, *State):
+    for name in (*Name, *CommandState):
         assert f"`{name}`" in TEXT, name
 
 

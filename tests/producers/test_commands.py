@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from hub.protocol import keys
-from hub.protocol.agent_commands import MAX_COMMAND_BYTES, State
+from hub.protocol.agent_commands import MAX_COMMAND_BYTES, CommandState
 from producers.command_link import CommandTiming
 from producers.commands import Command, Commands
 from producers.errors import CommandFailed, CommandLost, CommandsRefused, InvalidPayload
@@ -149,7 +149,7 @@ async def test_the_block_says_done(desk: Desk, commands: Commands) -> None:
     async with await take(commands) as command:
         command.result = {"price": Decimal("42010.50")}
     assert last(desk) == ("command.done", {"price": "42010.50"})
-    assert desk.send().state is State.DONE
+    assert desk.send().state is CommandState.DONE
 
 
 async def test_the_block_says_failed(

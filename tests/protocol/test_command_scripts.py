@@ -13,7 +13,7 @@ from hub.protocol.agent_commands import (
     MAX_COMMAND_BYTES,
     CommandReceipt,
     CommandRequest,
-    State,
+    CommandState,
     command_request,
 )
 from hub.protocol.command_calls import (
@@ -71,7 +71,7 @@ def test_a_command_is_an_entry_of_its_log(desk: Desk) -> None:
     assert envelope.follows(Position("e1", 0, ""))
     assert receipt.position == envelope.position
     assert receipt.expires_at == envelope.ts + 60_000_000
-    assert (receipt.state, receipt.duplicate) == (State.SENT, False)
+    assert (receipt.state, receipt.duplicate) == (CommandState.SENT, False)
 
 
 def test_a_command_that_is_sent_again_is_the_same(desk: Desk) -> None:
@@ -80,14 +80,18 @@ def test_a_command_that_is_sent_again_is_the_same(desk: Desk) -> None:
     before = desk.dump()
     again = desk.send()
     assert desk.dump() == before
-    assert again == CommandReceipt("c1", first.position, first.expires_at, State.SENT, True)
+    assert again == CommandReceipt("c1", first.position, first.expires_at, CommandState.SENT, True)
     taken = desk.taken()
-    assert desk.send().state is State.SENT
+    assert desk.send().state is CommandState.SENT
     desk.accept(taken)
-    assert desk.send().state is State.ACCEPTED
+    assert desk.send().state is CommandState.ACCEPTED
     desk.end(taken)
     again = desk.send()
-    assert (again.state, again.position, again.duplicate) == (State.DONE, first.position, True)
+    assert (again.state, again.position, again.duplicate) == (
+        CommandState.DONE,
+        first.position,
+        True,
+    )
     assert isinstance(desk.take(), NoneWaiting)
 
 
@@ -289,7 +293,7 @@ def test_a_late_command_is_not_begun(desk: Desk) -> None:
     assert desk.accept(taken) is Outcome.EXPIRED
     assert desk.accept(taken) is Outcome.LOST
     assert desk.events() == ["agent.pause", "command.expired"]
-    assert desk.send().state is State.EXPIRED
+    assert desk.send().state is CommandState.EXPIRED
 
 
 @pytest.mark.parametrize("handed", [False, True])
@@ -321,7 +325,7 @@ def test_an_accepted_command_does_not_expire(desk: Desk) -> None:
 def test_a_command_is_done_with_its_result(desk: Desk) -> None:
     """Which follows in the log."""
     desk.send()
-    assert desk.end(desk.begun(), State.DONE, b'{"closed":["p-1"]}') is Outcome.ENDED
+    assert desk.end(desk.begun(), CommandState.DONE, b'{"closed":["p-1"]}') is Outcome.ENDED
     event, data = desk.log()[-1]
     assert event == "command.done"
     assert data == {
@@ -341,7 +345,7 @@ def test_a_command_fails_with_its_reason(desk: Desk, accepted: bool) -> None:
     """Also one that a worker looked at and did not begin."""
     desk.send()
     taken = desk.begun() if accepted else desk.taken()
-    assert desk.end(taken, State.FAILED, b'"no such position"') is Outcome.ENDED
+    assert desk.end(taken, CommandState.FAILED, b'"no such position"') is Outcome.ENDED
     event, data = desk.log()[-1]
     assert (event, data["reason"]) == ("command.failed", "no such position")
 
@@ -349,7 +353,7 @@ def test_a_command_fails_with_its_reason(desk: Desk, accepted: bool) -> None:
 def test_nothing_is_done_that_was_not_begun(desk: Desk) -> None:
     """A worker that forgot to accept is told."""
     desk.send()
-    assert desk.end(desk.taken(), State.DONE) is Outcome.LOST
+    assert desk.end(desk.taken(), CommandState.DONE) is Outcome.LOST
     assert "command.done" not in desk.events()
 
 
@@ -358,7 +362,7 @@ def test_an_end_is_recorded_once(desk: Desk) -> None:
     desk.send()
     taken = desk.begun()
     assert [desk.end(taken) for _ in range(2)] == [Outcome.ENDED] * 2
-    assert desk.end(taken, State.FAILED, b'"x"') is Outcome.LOST
+    assert desk.end(taken, CommandState.FAILED, b'"x"') is Outcome.LOST
     assert desk.events() == ["agent.pause", "command.accepted", "command.done"]
 
 
@@ -523,7 +527,7 @@ def test_a_lost_history_begins_anew_and_loses_no_command(desk: Desk) -> None:
     taken = desk.taken()
     assert (taken.id, desk.accept(taken)) == ("c2", Outcome.ACCEPTED)
     assert desk.events() == ["command.accepted"]
-    assert desk.send("c1").state is State.DONE
+    assert desk.send("c1").state is CommandState.DONE
     assert desk.end(taken) is Outcome.ENDED
 
 
@@ -563,7 +567,7 @@ def test_what_was_damaged_by_hand_is_passed_over(desk: Desk) -> None:
 def test_the_audit_says_who_and_from_where(desk: Desk) -> None:
     """Each step, with what was asked and what came of it."""
     desk.send(data=b'{"x":1}')
-    desk.end(desk.begun(), State.DONE, b'{"y":2}')
+    desk.end(desk.begun(), CommandState.DONE, b'{"y":2}')
     sent, handed, accepted, done = desk.audit()
     of_all = {"id": "c1", "event": "agent.pause", "sender": '"ann"'}
     expires = sent.pop("expires_at")

@@ -13,7 +13,7 @@ import redis
 from hub.broker.base import BrokerUnavailableError
 from hub.core.grant import Grant
 from hub.protocol import codes, keys
-from hub.protocol.agent_commands import CommandReceipt, CommandRequest, Denial, State
+from hub.protocol.agent_commands import CommandReceipt, CommandRequest, CommandState, Denial
 from hub.protocol.errors import ProtocolError
 from hub.protocol.position import Position
 from hub.server import commanding as commanding_module
@@ -96,7 +96,7 @@ async def test_a_command_and_what_becomes_of_it(ann: SocketClient, desk: Desk) -
     taken = desk.begun()
     assert (taken.id, taken.sender) == (result["command"]["id"], "ann")
     assert taken.expires_at == result["command"]["expires_at"]
-    desk.end(taken, State.DONE, b'{"price":"42010.50"}')
+    desk.end(taken, CommandState.DONE, b'{"price":"42010.50"}')
     *_, accepted, done = await ann.until(is_end)
     assert accepted["event"] == "command.accepted"
     assert (done["data"]["id"], done["data"]["result"]) == (taken.id, {"price": "42010.50"})
@@ -242,7 +242,7 @@ async def test_the_end_can_be_waited_for(http: httpx.AsyncClient, desk: Desk) ->
         http.post(URL, json={"event": "x"}, headers=headers, params={"wait_ms": 20_000})
     )
     await eventually(lambda: desk.events() == ["x"], "it is sent")
-    desk.end(desk.begun(), State.FAILED, b'"no such thing"')
+    desk.end(desk.begun(), CommandState.FAILED, b'"no such thing"')
     answer = await asking
     assert answer.status_code == 200
     assert answer.json()["command"]["state"] == "failed"
@@ -269,8 +269,8 @@ async def test_an_end_is_found_in_a_snapshot(desk: Desk, hub: LiveHub) -> None:
     """Where what came after the command is no longer known step by step."""
     desk.send("c1")
     desk.send("c2")
-    desk.end(desk.begun(), State.DONE, b"1")
-    desk.end(desk.begun(), State.DONE, b"2")
+    desk.end(desk.begun(), CommandState.DONE, b"1")
+    desk.end(desk.begun(), CommandState.DONE, b"2")
     receipt = CommandReceipt("c2", Position("another", 1, "00"), 1)
     async with asyncio.timeout(DEADLINE_SECONDS):
         ending = await ending_of(hub.hub, CHANNEL, receipt)

@@ -8,7 +8,7 @@ from typing import Any
 import redis
 
 from hub.protocol import command_scripts, keys
-from hub.protocol.agent_commands import CommandReceipt, CommandRequest, State
+from hub.protocol.agent_commands import CommandReceipt, CommandRequest, CommandState
 from hub.protocol.command_calls import (
     Lane,
     NoneWaiting,
@@ -71,7 +71,9 @@ class Desk:
         assert self.accept(taken, again=again) is Outcome.ACCEPTED
         return taken
 
-    def end(self, taken: Taken, state: State = State.DONE, outcome: bytes = b"null") -> Outcome:
+    def end(
+        self, taken: Taken, state: CommandState = CommandState.DONE, outcome: bytes = b"null"
+    ) -> Outcome:
         call = self.worker.end("e1", taken.id, taken.attempt, state, outcome)
         return parse_outcome(self.run(command_scripts.END, call))
 

@@ -21,7 +21,14 @@ import {
 import { Pace } from "./pace.ts";
 import { watchPage } from "./page.ts";
 import type * as wire from "./protocol.ts";
-import { ABNORMAL, NORMAL, PROTOCOL_BREACH, type PublishResult, SUBPROTOCOL } from "./protocol.ts";
+import {
+  ABNORMAL,
+  NORMAL,
+  PROTOCOL_BREACH,
+  type Publish,
+  type PublishResult,
+  SUBPROTOCOL,
+} from "./protocol.ts";
 import { Rate } from "./rate.ts";
 import { Session } from "./session.ts";
 import { skewAfter } from "./skew.ts";
@@ -157,14 +164,21 @@ export class Client {
     channel: string,
     event: string,
     data: unknown,
-    { key, signal }: PublishOptions = {},
+    { key, expiresInMs, signal }: PublishOptions = {},
   ): Promise<PublishResult> {
     signal?.throwIfAborted();
     const { state, code, reason } = this.#link.status;
     if (state !== "idle" && this.#link.isAtRest) throw new HubError(code ?? NORMAL, reason);
-    const content = { channel, event, data: copy(data) };
-    const id = { producer: this.#producer, n: ++this.#n };
-    const params = { ...content, ...id, ...(key === undefined ? {} : { key }) };
+    // What is undefined is no part of the JSON.
+    const params = {
+      channel,
+      event,
+      data: copy(data),
+      producer: this.#producer,
+      n: ++this.#n,
+      key,
+      expires_in_ms: expiresInMs,
+    } as Publish;
     let abort = () => {};
     try {
       return await new Promise<PublishResult>((succeed, fail) => {

@@ -72,6 +72,8 @@ export interface ChannelOptions {
 export interface PublishOptions {
   /** A log entry's own key: an equal entry under it is not published again. */
   readonly key?: string;
+  /** Of a command to an agent: nobody begins it later, counted from when the hub has it. */
+  readonly expiresInMs?: number;
   /** Stops the waiting; what was sent may have happened. */
   readonly signal?: AbortSignal;
 }

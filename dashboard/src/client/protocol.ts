@@ -100,6 +100,9 @@ export const KNOWN_KINDS: Readonly<Record<string, Kind>> = {
 /** What the hub knows of a channel's producer. */
 export type ChannelState = "live" | "stale" | "reset";
 
+/** Where a command is; the last three are its end, and there is one. */
+export type CommandState = "sent" | "accepted" | "done" | "failed" | "expired";
+
 /** `seq` counts a channel's accepted publishes, `epoch` names the history that it counts in,
  * `tag` chains the entry to the one before it. An empty channel stands at seq 0 with tag "". */
 export interface Position {
@@ -203,7 +206,7 @@ export interface SubscribeResult {
 /** A command that was sent: its steps carry the id, and follow its position. */
 export interface SentCommand {
   readonly id: string;
-  readonly state: State;
+  readonly state: CommandState;
   readonly expires_at: number;
 }
 

@@ -342,6 +342,13 @@ test("a publish says where it stands", async () => {
   expect(published).toMatchObject({ channel: "commands", seq: 1, unchanged: false });
 });
 
+test("a command says when it expires", async () => {
+  const { hub, client } = await connected();
+  await client.publish("commands:desk-7", "agent.pause", {}, { expiresInMs: 5000 });
+  const { params } = hub.heard.find(({ method }) => method === "publish") ?? {};
+  expect(params).toMatchObject({ event: "agent.pause", expires_in_ms: 5000 });
+});
+
 test("a publish waits for the hub, and is stored once however often the connection breaks", async () => {
   const { hub, client } = rig();
   const first = client.publish("commands", "a", 1);

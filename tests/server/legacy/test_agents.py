@@ -10,7 +10,7 @@ import httpx
 import pytest
 import redis
 
-from hub.protocol.agent_commands import State
+from hub.protocol.agent_commands import CommandState
 from hub.server.legacy import agents
 from hub.server.legacy.agents import DONE
 from hub.server.legacy.routes import COMMANDS
@@ -84,7 +84,7 @@ async def test_a_start_is_acknowledged_when_it_was_done(
     assert (taken.event, taken.sender) == ("agent.start", "ann")
     assert taken.data == b'{"autonomous":true,"share":0.5}'
     assert desk.audit()[0]["from"] == "socket 127.0.0.1"
-    desk.end(taken, State.DONE, b'{"state":"RUNNING"}')
+    desk.end(taken, CommandState.DONE, b'{"state":"RUNNING"}')
     frame = await told(dashboard)
     assert (frame["event"], frame["status"], frame["command_id"]) == (
         "start_ack", "started", taken.id,
@@ -96,7 +96,7 @@ async def test_a_start_is_acknowledged_when_it_was_done(
 async def test_a_start_that_fails_is_an_error(dashboard: SocketClient, desk: Desk) -> None:
     """With the agent's reason."""
     await started(dashboard, desk)
-    desk.end(desk.begun(), State.FAILED, b'"the market is closed"')
+    desk.end(desk.begun(), CommandState.FAILED, b'"the market is closed"')
     frame = await told(dashboard)
     assert (frame["event"], frame["action"], frame["message"]) == (
         "error", "start", "agent.start: the market is closed",
@@ -154,7 +154,7 @@ async def test_each_command(http: httpx.AsyncClient, desk: Desk, path: str) -> N
     await eventually(lambda: desk.events() == [name], "it is sent")
     taken = desk.begun()
     assert json.loads(taken.data) == ({"id": "p-1"} if "position" in path else {})
-    desk.end(taken, State.DONE, b'{"x":"1.50"}')
+    desk.end(taken, CommandState.DONE, b'{"x":"1.50"}')
     answer = await asked
     assert answer.status_code == 200
     assert answer.json() == {
@@ -169,7 +169,7 @@ async def test_what_the_agent_refuses(http: httpx.AsyncClient, desk: Desk) -> No
     await eventually(lambda: len(desk.events()) == 1, "it is sent")
     taken = desk.begun()
     assert json.loads(taken.data) == {"id": "p-1", "why": "x"}
-    desk.end(taken, State.FAILED, b'"p-1 is not open"')
+    desk.end(taken, CommandState.FAILED, b'"p-1 is not open"')
     answer = await asked
     assert (answer.status_code, answer.json()["status"]) == (409, "failed")
     assert answer.json()["detail"] == "position.close: p-1 is not open"
