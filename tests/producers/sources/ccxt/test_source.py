@@ -62,7 +62,7 @@ async def following(
     given = {"CCXT_API_KEY": KEY, "CCXT_SECRET": SECRET, **variables}
     async with serving(exchange) as url:
         config = tmp_path / "tapecast.toml"
-        options = {"exchange": "bybit", "type": "swap", "interval": 0.2, "timeout": 0.5}
+        options = {"exchange": "bybit", "type": "swap", "interval": 0.2, "timeout": 5.0}
         config.write_text(toml({**options, "constructor": exchange.config(url)}, "sources.ccxt"))
         said = tmp_path / "said"
         with said.open("w") as file:
@@ -217,8 +217,11 @@ async def test_faults_change_nothing_but_health(
     them, no number changed; the part is down, and afterwards everything is as before."""
     exchange = Bybit()
     exchange.positions.append(position())
-    async with following(valkey, exchange, tmp_path, "--no-watch"):
+    timeout = "0.5" if fault == "silence" else "5"
+    async with following(valkey, exchange, tmp_path, "--no-watch", "--timeout", timeout):
         await well(valkey)
+        await eventually(lambda: len(told(valkey, "position_opened")) == 1, "the position")
+        await eventually(lambda: value(valkey, "portfolio") is not None, "the portfolio")
         before = {each: history(valkey, each) for each in ("portfolio", "positions", "agent")}
         faults = exchange.faults
         match fault:

@@ -31,7 +31,7 @@ CHANNELS = ("portfolio", "positions", "decisions", "agent", "status")
 async def following(valkey: Valkey, bot: Bot, **options: Any) -> AsyncIterator[FreqtradeSource]:
     """A worker that follows the bot, quick in everything, until the block is left."""
     async with serving(bot) as url, Publisher(valkey.url) as publisher:
-        given = {"ws_token": WS_TOKEN, "interval": 0.2, "timeout": 0.3, **options}
+        given = {"ws_token": WS_TOKEN, "interval": 0.2, "timeout": 5.0, **options}
         source = FreqtradeSource(url, USER, given.pop("password", PASSWORD), **given)
         worker = Worker(source, publisher, first_pause=0.01, longest_pause=0.05)
         task = asyncio.create_task(worker.run())
@@ -200,8 +200,11 @@ async def test_faults_change_nothing_but_health(valkey: Valkey, fault: str, deta
     part is down and its channels are not renewed; then everything is as before."""
     bot = Bot()
     bot.open.append(trade(1))
-    async with following(valkey, bot, interval=0.05) as source:
+    timeout = 0.3 if fault == "silence" else 5.0
+    async with following(valkey, bot, interval=0.05, timeout=timeout) as source:
         await eventually(lambda: component(valkey, "account") == ("ok", ""), "the account")
+        await eventually(lambda: "position_opened" in events(valkey, "agent"), "the position")
+        await eventually(lambda: value(valkey, "portfolio") is not None, "the portfolio")
         before = {channel: history(valkey, channel) for channel in ("portfolio", "positions")}
         match fault:
             case "silence":
