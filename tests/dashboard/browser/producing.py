@@ -89,8 +89,9 @@ def decision(number: int) -> Decision:
     )
 
 
-def grouped(amount: Decimal, places: int = 0, *, signed: bool = False) -> str:
+def grouped(amount: Decimal | None, places: int = 0, *, signed: bool = False) -> str:
     """All digits of a decimal, whole ones in groups, at least so many places behind them."""
+    assert amount is not None, "the desk knows each amount"
     whole, _, fraction = f"{abs(amount):f}".partition(".")
     fraction = fraction.ljust(places, "0")
     sign = MINUS if amount < 0 else "+" if signed and amount > 0 else ""
