@@ -9,13 +9,14 @@ The rules:
    given up first: a newer one follows sooner or later, while a log entry never comes again. When
    there is none left, the new publish is refused.
 3. What was taken to be sent is out of the buffer, and never changed or given up by it: it may have
-   happened already.
+   happened already. The same holds for what an earlier run left, which is `sealed`.
 
 A ticket stands for whoever waits for an answer; what it is, is the caller's business.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Final, Generic, Protocol, TypeVar
@@ -30,18 +31,24 @@ from hub.protocol.publication import (
 )
 from hub.protocol.streams import Kind
 
-MAX_PUBLISHES: Final = 10_000
+MAX_PUBLISHES: Final = 100_000
 MAX_BYTES: Final = 64 * 1024 * 1024
 
 # What a waiting publish costs besides its data, about.
-_OVERHEAD_BYTES: Final = 512
+_OVERHEAD_BYTES: Final = 1_024
 
 Ticket = TypeVar("Ticket")
 
 
 @dataclass(slots=True)
 class Waiting(Generic[Ticket]):
-    """One publish that waits, and the tickets of all that it answers."""
+    """One publish that waits, and the tickets of all that it answers.
+
+    (producer, n): its id, 0 until it has one.
+    row: its place in the spool, 0 until it has one.
+    sealed: an earlier run may have sent it, so it stays as it is.
+    replicas: how many are to have it, within so many milliseconds, for its callers to be told so.
+    """
 
     channel: str
     kind: Kind
@@ -49,6 +56,12 @@ class Waiting(Generic[Ticket]):
     change: Change
     lease_ms: int = 0
     tickets: list[Ticket] = field(default_factory=list)
+    producer: str = ""
+    n: int = 0
+    row: int = 0
+    sealed: bool = False
+    replicas: int = 0
+    replica_timeout_ms: int = 0
 
     @property
     def size_bytes(self) -> int:
@@ -59,21 +72,30 @@ class Waiting(Generic[Ticket]):
 class Added(Generic[Ticket]):
     """What became of a publish that was added.
 
-    accepted: whether it waits now.
+    standing: what waits now: the new publish, or an older one that stands for both; None where
+        it was not accepted.
     superseded: tickets of older publishes that the new one took the place of.
     given_up: older publishes that had to go to make room.
     """
 
-    accepted: bool
+    standing: Waiting[Ticket] | None
     superseded: list[Ticket] = field(default_factory=list)
     given_up: list[Waiting[Ticket]] = field(default_factory=list)
 
 
 class Buffer(Protocol[Ticket]):
-    """What a publisher needs of a buffer; one that spools to disk fits here too."""
+    """What a publisher needs of a buffer."""
 
     def __len__(self) -> int:
         """How many publishes wait."""
+        ...
+
+    def __iter__(self) -> Iterator[Waiting[Ticket]]:
+        """What waits, oldest first."""
+        ...
+
+    def restore(self, sealed: Waiting[Ticket]) -> None:
+        """Let a publish wait that an earlier run had accepted, whatever the bound says."""
         ...
 
     def add(self, new: Waiting[Ticket]) -> Added[Ticket]:
@@ -100,9 +122,16 @@ class MemoryBuffer(Generic[Ticket]):
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def __iter__(self) -> Iterator[Waiting[Ticket]]:
+        return iter(self._waiting.values())
+
     @property
     def size_bytes(self) -> int:
         return self._bytes
+
+    def restore(self, sealed: Waiting[Ticket]) -> None:
+        self._waiting[next(self._numbers)] = sealed
+        self._bytes += sealed.size_bytes
 
     def add(self, new: Waiting[Ticket]) -> Added[Ticket]:
         number = self._last.get(new.channel)
@@ -125,14 +154,14 @@ class MemoryBuffer(Generic[Ticket]):
     def _append(self, new: Waiting[Ticket]) -> Added[Ticket]:
         given_up = self._make_room(1, new.size_bytes, spared=None)
         if given_up is None:
-            return Added(accepted=False)
+            return Added(None)
         number = next(self._numbers)
         self._waiting[number] = new
         self._last[new.channel] = number
         self._bytes += new.size_bytes
         if not isinstance(new.change, AppendEntry):
             self._conflatable[number] = None
-        return Added(accepted=True, given_up=given_up)
+        return Added(new, given_up=given_up)
 
     def _merge(
         self, number: int, older: Waiting[Ticket], change: Change, new: Waiting[Ticket]
@@ -140,7 +169,7 @@ class MemoryBuffer(Generic[Ticket]):
         more_bytes = _size_of(change) - _size_of(older.change)
         given_up = self._make_room(0, more_bytes, spared=number)
         if given_up is None:
-            return Added(accepted=False)
+            return Added(None)
         self._bytes += more_bytes
         # A touch carries no event of its own.
         if not isinstance(new.change, Touch):
@@ -153,7 +182,9 @@ class MemoryBuffer(Generic[Ticket]):
         older.change = change
         older.lease_ms = new.lease_ms or older.lease_ms
         older.tickets.extend(new.tickets)
-        return Added(accepted=True, superseded=superseded, given_up=given_up)
+        older.replicas = max(older.replicas, new.replicas)
+        older.replica_timeout_ms = max(older.replica_timeout_ms, new.replica_timeout_ms)
+        return Added(older, superseded=superseded, given_up=given_up)
 
     def _make_room(
         self, publishes: int, more_bytes: int, spared: int | None

@@ -25,6 +25,7 @@ import click
 from hub.protocol.channels import check_channel
 from hub.protocol.errors import ChannelNameError
 from hub.protocol.publication import Receipt
+from producers.answers import Answer
 from producers.errors import ProducerError
 from producers.settings import BadSettings, Settings, read_settings, read_source
 from producers.sources.base import (
@@ -40,7 +41,7 @@ from producers.sources.base import (
 
 if TYPE_CHECKING:
     from producers.publisher import Publisher
-    from producers.readings import Outcome
+    from producers.readings import Result
 
 _COMMON = (
     click.Option(
@@ -241,18 +242,20 @@ class Progress:
         if not self._quiet:
             click.echo(line, err=True)
 
-    def report(self, reading: Reading, outcome: Outcome) -> None:
+    def report(self, reading: Reading, result: Result) -> None:
         """Told by the worker of every reading; what was refused is logged by it."""
         from producers.readings import is_news
 
-        match reading, outcome:
+        match reading, result:
             case Trouble(title=title, detail=detail), _:
                 click.echo(f"{title}: {detail}", err=True)
-            case Decided(decision=decision), Receipt(position=at) if is_news(outcome):
+            case Decided(decision=decision), Answer(receipt=Receipt(position=at)) if is_news(
+                result
+            ):
                 done = ", executed" if decision.executed else ""
                 what = f"{decision.id} {decision.action} {decision.asset_pair}{done}"
                 self.say(f"{reading.channel} {at.seq}: {what}")
-            case Positions(), Receipt(position=at, inserted=opened, deleted=closed):
+            case Positions(), Answer(receipt=Receipt(position=at, inserted=opened, deleted=closed)):
                 for verb, row_ids in (("opened", opened), ("closed", closed)):
                     for row_id in row_ids:
                         self.say(f"{reading.channel} {at.seq}: {verb} {row_id}")

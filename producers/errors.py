@@ -4,8 +4,10 @@ ProducerError
 ├── InvalidPayload      a value that may not be published (also a ValueError)
 ├── PublishError
 │   ├── PublishRefused  Redis has it, and said no: another kind, a payload too large
-│   ├── BufferFull      Redis is away, and the outage buffer has no room left
-│   └── PublisherClosed the publisher ended before Redis answered
+│   ├── PublisherClosed the publisher ended before Redis answered
+│   └── BufferFull      what a source said was given up: too much waits for Redis
+├── SpoolError          the file for outages can't be used
+│   └── SpoolInUse      another publisher has it
 ├── CommandError
 │   ├── CommandFailed   what a handler raises: the command can't be done
 │   ├── CommandLost     somebody else ended it meanwhile, or may have it now
@@ -48,11 +50,19 @@ class PublishRefused(PublishError):
 
 
 class BufferFull(PublishError):
-    """The outage buffer has no room for this publish, or gave it up for another."""
+    """A reading that was given up; of the publisher itself it is an answer, and no error."""
 
 
 class PublisherClosed(PublishError):
     """The publisher ended first. The publish may have happened, if it was in flight."""
+
+
+class SpoolError(ProducerError):
+    """The spool can't be opened as it is; the text names the file and what to do."""
+
+
+class SpoolInUse(SpoolError):
+    """Another publisher has the spool: each needs a file of its own."""
 
 
 class RedisAway(ProducerError):

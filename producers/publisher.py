@@ -6,36 +6,37 @@
         await publisher.decision(decision)
         await publisher.publish("fills:desk-7", "fill", {"price": Decimal("87305.5")})
 
-Each call waits for the publish's position. Calls from many tasks share round trips, so call them
-at once where the order between channels does not matter; within a channel, publishes keep the
-order of the calls. A value or table that was not sent yet when a newer one comes, because Redis is
-away or busy, is answered with `Superseded`. How many calls may wait is bounded by the buffer (see
-`buffer`). Cancelling a call does not take its publish back.
+Each call says what became of its publish (see `answers`): its position, at once where Redis is
+there, else whether it waits on disk or in memory, or was given up. With `wait=True` a call waits
+for the position. Calls from many tasks share round trips, so call them at once where the order
+between channels does not matter; within a channel, publishes keep the order of the calls. How much
+may wait is bounded by the buffer (see `buffer`). Cancelling a call does not take its publish back.
+
+`producers.sync` has the same for programs that are not asynchronous.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
+import logging
 import re
 import secrets
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypedDict, Unpack
 
 import msgspec
 from redis.exceptions import RedisError
 
-from hub.protocol.channels import check_channel, check_event
-from hub.protocol.errors import ProtocolError
 from hub.protocol.payload import is_sound
-from hub.protocol.publication import AppendEntry, Change, ReplaceRows, Touch, change_from_json
-from hub.protocol.streams import KNOWN, Stream, stream_options
-from producers.buffer import Buffer, MemoryBuffer, Waiting
+from hub.protocol.publication import AppendEntry, ReplaceRows, Touch
+from hub.protocol.streams import KNOWN, Kind, Stream
+from producers.answers import Answer, Ticket
+from producers.buffer import Buffer, MemoryBuffer
 from producers.commands import Commands
-from producers.encoding import encode
-from producers.errors import InvalidPayload, PublishRefused, RedisAway
+from producers.errors import InvalidPayload, ProducerError, PublishRefused, RedisAway
 from producers.events import (
     AgentStatus,
     Alert,
@@ -45,8 +46,13 @@ from producers.events import (
     Portfolio,
     TradingPosition,
 )
+from producers.intake import Assurance, Intake
+from producers.link import Link, Timing
 from producers.position_events import position_events
-from producers.sender import Answer, Sender, Superseded, Ticket, Timing
+from producers.sender import Sender
+from producers.spool import Spool
+
+logger = logging.getLogger(__name__)
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _EVENT_OF_STATE: Final = {
@@ -56,19 +62,31 @@ _EVENT_OF_STATE: Final = {
 }
 
 
+class Options(TypedDict, total=False):
+    """What a Publisher takes besides the URL."""
+
+    name: str
+    streams: Mapping[str, Stream]
+    buffer: Buffer[Ticket]
+    spool: Spool | Path | str
+    timing: Timing
+
+
 class Publisher:
     """An asynchronous context manager; leaving it waits a while for what has no answer yet.
 
     url: of Redis or Valkey, as redis-py takes it.
     name: who publishes, for people; every Publisher is another producer to Redis.
     streams: the streams' options, where they differ from the known ones.
-    buffer: what holds publishes that wait; in memory by default.
+    buffer: what holds publishes that wait for Redis; its bound is that of an outage.
+    spool: the file that keeps them through a kill, of this publisher alone; or its path.
 
     `lease`, where a call takes it, is in seconds: the channel is stale when so long has passed
     without a publish or a `touch`. None leaves the channel's lease as it is.
 
     Raises, from every call that publishes: InvalidPayload for what JSON can't carry truthfully,
-    PublishRefused for what breaks a rule of the protocol, BufferFull and PublisherClosed.
+    PublishRefused for what breaks a rule of the protocol, and PublisherClosed. Entering raises
+    SpoolInUse and SpoolError.
     """
 
     def __init__(
@@ -78,6 +96,7 @@ class Publisher:
         name: str = "producer",
         streams: Mapping[str, Stream] = KNOWN,
         buffer: Buffer[Ticket] | None = None,
+        spool: Spool | Path | str | None = None,
         timing: Timing | None = None,
     ) -> None:
         if not _NAME.fullmatch(name):
@@ -85,13 +104,20 @@ class Publisher:
         self._url = url
         self._name = name
         self._streams = streams
+        # Another incarnation counts from 1 again, so it must be another producer. What an earlier
+        # one left in the spool keeps its name.
+        producer = f"{name}-{secrets.token_hex(4)}"
+        self.timing = timing or Timing()
+        self._link = Link(url, name=producer, timing=self.timing)
         self._sender = Sender(
-            url,
-            # Another incarnation counts from 1 again, so it must be another producer.
-            producer=f"{name}-{secrets.token_hex(4)}",
+            self._link,
+            producer=producer,
+            streams=streams,
             buffer=MemoryBuffer() if buffer is None else buffer,
-            timing=timing or Timing(),
+            timing=self.timing,
+            spool=Spool(spool) if isinstance(spool, Path | str) else spool,
         )
+        self._intake = Intake(self._sender, streams)
         self._rows: dict[str, dict[str, bytes] | None] = {}
         self._recalling = asyncio.Lock()
 
@@ -120,9 +146,18 @@ class Publisher:
     async def ping(self) -> None:
         """Return when Redis answers; raises RedisAway where it does not just now."""
         try:
-            await self._sender.ping()
+            await self._link.ping()
         except (RedisError, OSError) as error:
             raise RedisAway(f"Redis does not answer: {error}") from error
+
+    async def flush(self, timeout: float | None = None) -> bool:
+        """Wait until Redis has answered everything; False where it did not within the seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._sender.flush()
+        except TimeoutError:
+            return False
+        return True
 
     async def publish(
         self,
@@ -132,43 +167,57 @@ class Publisher:
         *,
         key: str = "",
         lease: float | None = None,
+        **assurance: Unpack[Assurance],
     ) -> Answer:
         """Publish any event: `data` is a payload, or anything JSON can carry.
 
         A table takes `{"rows": {...}}` for all of it, `{"upsert": {...}, "delete": [...]}` for a
         part. In a log, an entry with a `key` is published once for each content.
         """
-        change = self._change(channel, data)
-        if isinstance(change, AppendEntry):
-            change = msgspec.structs.replace(change, key=_require_text("key", key))
-        elif key:
-            raise PublishRefused(channel, "expected a log, the only kind whose entries have keys")
-        return await self._submit(channel, event, change, lease)
+        change = self._intake.keyed(channel, data, key)
+        return await self._intake.submit(channel, event, change, lease, assurance)
 
-    async def touch(self, channel: str, *, lease: float | None = None) -> Answer:
+    async def touch(
+        self, channel: str, *, lease: float | None = None, **assurance: Unpack[Assurance]
+    ) -> Answer:
         """Renew the channel's lease: nothing is new, and the producer is alive."""
-        return await self._submit(channel, "touch", Touch(), lease)
+        return await self._intake.submit(channel, "touch", Touch(), lease, assurance)
 
     async def portfolio(
-        self, portfolio: Portfolio, *, channel: str = "portfolio", lease: float | None = None
+        self,
+        portfolio: Portfolio,
+        *,
+        channel: str = "portfolio",
+        lease: float | None = None,
+        **assurance: Unpack[Assurance],
     ) -> Answer:
         """Publish the account as it is now."""
         _require(Portfolio, portfolio)
-        return await self.state(channel, portfolio, lease=lease)
+        return await self.state(channel, portfolio, lease=lease, **assurance)
 
     async def status(
-        self, status: AgentStatus, *, channel: str = "status", lease: float | None = None
+        self,
+        status: AgentStatus,
+        *,
+        channel: str = "status",
+        lease: float | None = None,
+        **assurance: Unpack[Assurance],
     ) -> Answer:
         """Publish where the agent is now."""
         _require(AgentStatus, status)
-        return await self.state(channel, status, lease=lease)
+        return await self.state(channel, status, lease=lease, **assurance)
 
     async def health(
-        self, health: Health, *, channel: str = "health", lease: float | None = None
+        self,
+        health: Health,
+        *,
+        channel: str = "health",
+        lease: float | None = None,
+        **assurance: Unpack[Assurance],
     ) -> Answer:
         """Publish how the producer's parts are now."""
         _require(Health, health)
-        return await self.state(channel, health, lease=lease)
+        return await self.state(channel, health, lease=lease, **assurance)
 
     async def state(
         self,
@@ -176,37 +225,58 @@ class Publisher:
         payload: Portfolio | AgentStatus | Health,
         *,
         lease: float | None = None,
+        **assurance: Unpack[Assurance],
     ) -> Answer:
         """Publish the one current value of a channel, under the event of its type."""
         _require(tuple(_EVENT_OF_STATE), payload)
-        return await self.publish(channel, _EVENT_OF_STATE[type(payload)], payload, lease=lease)
+        return await self.publish(
+            channel, _EVENT_OF_STATE[type(payload)], payload, lease=lease, **assurance
+        )
 
     async def decision(
-        self, decision: Decision, *, channel: str = "decisions", lease: float | None = None
+        self,
+        decision: Decision,
+        *,
+        channel: str = "decisions",
+        lease: float | None = None,
+        **assurance: Unpack[Assurance],
     ) -> Answer:
         """Publish a decision once, however often it is handed over, also after a restart.
 
         One that differs from what was published under its id is an update of it.
         """
         _require(Decision, decision)
-        change = self._change(channel, decision)
+        change = self._intake.change(channel, decision)
         if not isinstance(change, AppendEntry):
             raise PublishRefused(channel, "expected a log for decisions")
         once = msgspec.structs.replace(
             change, key=decision.id, changed_event=Event.DECISION_UPDATED.value
         )
-        return await self._submit(channel, Event.DECISION_MADE, once, lease)
+        return await self._intake.submit(channel, Event.DECISION_MADE, once, lease, assurance)
 
-    async def alert(self, alert: Alert, *, channel: str = "alerts", key: str = "") -> Answer:
+    async def alert(
+        self,
+        alert: Alert,
+        *,
+        channel: str = "alerts",
+        key: str = "",
+        **assurance: Unpack[Assurance],
+    ) -> Answer:
         """Publish something a person should look at; with a `key`, once."""
         _require(Alert, alert)
-        return await self.publish(channel, Event.ALERT, alert, key=key)
+        return await self.publish(channel, Event.ALERT, alert, key=key, **assurance)
 
     async def agent_event(
-        self, event: str, payload: object, *, channel: str = "agent", key: str = ""
+        self,
+        event: str,
+        payload: object,
+        *,
+        channel: str = "agent",
+        key: str = "",
+        **assurance: Unpack[Assurance],
     ) -> Answer:
         """Publish what an agent did; with a `key`, once."""
-        return await self.publish(channel, event, payload, key=key)
+        return await self.publish(channel, event, payload, key=key, **assurance)
 
     async def positions(
         self,
@@ -214,42 +284,63 @@ class Publisher:
         *,
         channel: str = "positions",
         lease: float | None = None,
+        **assurance: Unpack[Assurance],
     ) -> Answer:
         """Publish all positions that are open: rows that changed travel, missing ones are closed.
 
         Then the log `agent` (`agent:KEY` for `positions:KEY`) is told which were opened, closed,
-        and updated by more than the market's marks, each once. A list that was superseded opened
-        and closed nothing; the one that took its place did. The table and the log are two
-        publishes: a producer that dies between them leaves the log without these events.
+        and updated by more than the market's marks, each once; with `wait=True` that is waited for
+        too. A list that was superseded opened and closed nothing; the one that took its place did.
+        The table and the log are two publishes: a producer that dies between them, or in an
+        outage, leaves the log without these events.
         """
         rows: dict[str, TradingPosition] = {}
         for position in positions:
             _require(TradingPosition, position)
             if rows.setdefault(position.id, position) is not position:
                 raise InvalidPayload("positions", "each id once", position.id)
-        change = self._change(channel, {"rows": rows})
+        change = self._intake.change(channel, {"rows": rows})
         if not isinstance(change, ReplaceRows):
             raise PublishRefused(channel, "expected a table for positions")
+        agent = ":".join(["agent", *channel.split(":")[1:]])
+        if self._intake.stream(agent).kind is not Kind.LOG:
+            raise PublishRefused(agent, "expected a log for what happens to positions")
         # The first call asks Redis what was published before. Every other one queues here too: one
         # that went past those that wait for the answer would be overtaken by their older lists.
         async with self._recalling:
             if channel not in self._rows:
                 self._rows[channel] = await self._recall(channel)
-        answer = await self._submit(channel, Event.POSITIONS_UPDATE, change, lease)
-        if isinstance(answer, Superseded):
-            return answer
-        before, self._rows[channel] = self._rows[channel], change.rows
-        if before is None:
-            before = {key: change.rows[key] for key in change.rows.keys() - answer.inserted}
-        agent = ":".join(["agent", *channel.split(":")[1:]])
-        once = f"{channel}:{answer.position.epoch}:{answer.position.seq}"
-        await asyncio.gather(
-            *(
-                self.agent_event(event, row, channel=agent, key=f"{once}:{position_id}")
-                for event, position_id, row in position_events(before, change.rows)
-            )
+        told: list[Ticket] = []
+        stored = Ticket(patient=True)
+        # Called before the caller goes on, and also where the caller did long ago.
+        stored.add_done_callback(
+            lambda _stored: told.extend(self._tell_of(channel, agent, change.rows, stored))
         )
+        answer = await self._intake.submit(
+            channel, Event.POSITIONS_UPDATE, change, lease, assurance, stored
+        )
+        if assurance.get("wait") is True:
+            await asyncio.gather(*told)
         return answer
+
+    def _tell_of(
+        self, channel: str, agent: str, after: dict[str, bytes], stored: Ticket
+    ) -> list[Ticket]:
+        """Publish the events that lead to these rows, once they are stored."""
+        if stored.cancelled() or stored.exception() or (receipt := stored.result().receipt) is None:
+            return []
+        before, self._rows[channel] = self._rows[channel], after
+        if before is None:
+            before = {key: after[key] for key in after.keys() - receipt.inserted}
+        once = f"{channel}:{receipt.position.epoch}:{receipt.position.seq}"
+        told: list[Ticket] = []
+        for event, position_id, row in position_events(before, after):
+            try:
+                change = self._intake.keyed(agent, row, f"{once}:{position_id}")
+                told.append(self._intake.hand_over(agent, event, change, None, {"wait": True}))
+            except ProducerError as error:
+                logger.warning("%s", error)
+        return told
 
     def commands(
         self, *, agent: str | None = None, idempotent: Collection[str] = (), accept: bool = True
@@ -266,49 +357,12 @@ class Publisher:
 
     async def _recall(self, channel: str) -> dict[str, bytes] | None:
         try:
-            rows = await self._sender.read_rows(channel)
+            rows = await self._link.read_rows(channel)
             return {key: row for key, row in rows.items() if is_sound(row)}
         except (RedisError, OSError):
             # Its answer to the publish will tell what was opened. What was closed and updated
             # meanwhile is in the table, and not told in the log.
             return None
-
-    def _change(self, channel: str, data: object) -> Change:
-        try:
-            return change_from_json(self._stream(channel).kind, encode(data))
-        except ProtocolError as error:
-            raise PublishRefused(channel, error.message) from error
-
-    def _submit(self, channel: str, event: str, change: Change, lease: float | None) -> Ticket:
-        # Checked here in full: what is in a round must not fail but by Redis's answer.
-        stream = self._stream(channel)
-        try:
-            check_event(event)
-        except ProtocolError as error:
-            raise PublishRefused(channel, error.message) from error
-        if lease is not None and not 0 <= lease < math.inf:
-            raise ValueError(f"lease: expected seconds, got {lease}")
-        lease_ms = math.ceil(1000 * (lease or 0))
-        waiting = Waiting[Ticket](channel, stream.kind, str(event), change, lease_ms)
-        return self._sender.submit(waiting, stream)
-
-    def _stream(self, channel: str) -> Stream:
-        try:
-            check_channel(channel)
-        except ProtocolError as error:
-            raise PublishRefused(channel, error.message) from error
-        return stream_options(channel, self._streams)
-
-
-def _require_text(where: str, text: str) -> str:
-    """Refuse what is no text: Redis would not be asked, and everybody's publishes fail with it."""
-    try:
-        if isinstance(text, str):
-            text.encode()
-            return text
-    except UnicodeEncodeError:
-        pass
-    raise InvalidPayload(where, "valid Unicode text", text)
 
 
 def _require(expected: type | tuple[type, ...], payload: object) -> None:

@@ -11,8 +11,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from hub.protocol.publication import Receipt
-from producers.errors import ProducerError, SourceError
+from producers.answers import Answer, Outcome
+from producers.errors import BufferFull, ProducerError, SourceError
 from producers.events import (
     AgentStatus,
     Alert,
@@ -24,7 +24,6 @@ from producers.events import (
     TradingPosition,
 )
 from producers.publisher import Publisher
-from producers.sender import Answer
 from producers.sources.base import (
     Decided,
     FollowingSource,
@@ -41,8 +40,8 @@ logger = logging.getLogger(__name__)
 MAX_AHEAD: Final = 256
 """How many publishes of a following source may be unanswered."""
 
-Outcome: TypeAlias = Answer | ProducerError
-Report: TypeAlias = Callable[[Reading, Outcome], None]
+Result: TypeAlias = Answer | ProducerError
+Report: TypeAlias = Callable[[Reading, Result], None]
 """Told of every reading and what became of its publish."""
 
 
@@ -79,23 +78,34 @@ def _is_reading(reading: object) -> bool:
 async def publish_reading(
     publisher: Publisher, reading: Reading, *, lease: float | None = None
 ) -> Answer:
-    """Publish what a source said, each thing in its own way."""
+    """Publish what a source said, and wait until it is stored.
+
+    Raises what the publisher raises, and BufferFull where it gave the publish up.
+    """
+    answer = await _publish(publisher, reading, lease)
+    if answer.outcome is Outcome.GIVEN_UP:
+        raise BufferFull(reading.channel, "given up: too much waits for Redis")
+    return answer
+
+
+async def _publish(publisher: Publisher, reading: Reading, lease: float | None) -> Answer:
+    """Each thing in its own way."""
     channel = reading.channel
     match reading:
         case State(payload=payload):
-            return await publisher.state(channel, payload, lease=lease)
+            return await publisher.state(channel, payload, lease=lease, wait=True)
         case Positions(rows=rows):
-            return await publisher.positions(rows, channel=channel, lease=lease)
+            return await publisher.positions(rows, channel=channel, lease=lease, wait=True)
         case Decided(decision=decision):
-            return await publisher.decision(decision, channel=channel, lease=lease)
+            return await publisher.decision(decision, channel=channel, lease=lease, wait=True)
         case Happened(event=event, payload=payload, key=key):
-            return await publisher.publish(channel, event, payload, key=key, lease=lease)
+            return await publisher.publish(channel, event, payload, key=key, lease=lease, wait=True)
         case Relayed(event=event, data=data, key=key, lease=own):
             own = lease if own is None else own
-            return await publisher.publish(channel, event, data, key=key, lease=own)
+            return await publisher.publish(channel, event, data, key=key, lease=own, wait=True)
         case Trouble(title=title, detail=detail, key=key):
             alert = Alert(severity=Severity.WARNING, title=title, detail=detail)
-            return await publisher.alert(alert, channel=channel, key=key)
+            return await publisher.alert(alert, channel=channel, key=key, wait=True)
 
 
 async def publish_once(
@@ -110,17 +120,17 @@ async def publish_once(
     ahead = asyncio.Semaphore(MAX_AHEAD)
 
     async def publish(reading: Reading) -> None:
-        outcome: Outcome
+        result: Result
         try:
-            outcome = await publish_reading(publisher, reading)
+            result = await publish_reading(publisher, reading)
         except ProducerError as error:
             logger.warning("%s", error)
-            outcome = error
+            result = error
         finally:
             ahead.release()
-        counts[_name_of(reading, outcome)] += 1
+        counts[_name_of(reading, result)] += 1
         if report is not None:
-            report(reading, outcome)
+            report(reading, result)
 
     readings = checked(await source.read_once())
     async with asyncio.TaskGroup() as group:
@@ -130,14 +140,14 @@ async def publish_once(
     return counts
 
 
-def _name_of(reading: Reading, outcome: Outcome) -> str:
+def _name_of(reading: Reading, result: Result) -> str:
     if isinstance(reading, Trouble):
         return "broken"
-    if isinstance(outcome, ProducerError):
+    if isinstance(result, ProducerError):
         return "refused"
-    return "published" if is_news(outcome) else "unchanged"
+    return "published" if is_news(result) else "unchanged"
 
 
-def is_news(outcome: Outcome) -> bool:
+def is_news(result: Result) -> bool:
     """Whether a publish travelled."""
-    return isinstance(outcome, Receipt) and not outcome.unchanged
+    return isinstance(result, Answer) and result.is_news

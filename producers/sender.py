@@ -4,10 +4,11 @@ The rules:
 
 1. One round is one pipeline: at most `ROUND_PUBLISHES`, far fewer than the answers that the
    publish script remembers, so that a repeated round is answered as the first one was.
-2. A publish gets its id (producer, n) when it goes into a round. A round whose link broke or timed
-   out may have happened: it is sent again, unchanged, before anything newer of any channel.
+2. A publish has its id (producer, n) before it is sent. A round whose link broke or timed out may
+   have happened: it is sent again, unchanged, before anything newer of any channel.
 3. What Redis can't do just now is sent again; what it refuses for good fails for its caller alone.
-4. While nothing gets through, what is not in a round waits in the buffer and conflates there.
+4. While nothing gets through, what is not in a round waits in the buffer and conflates there. All
+   of it is spooled, where there is a spool, and who does not wait for Redis is told where it lies.
 
 One task of the sender does all the sending; when it dies, whoever waits is told.
 """
@@ -17,29 +18,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import secrets
-from collections import Counter
-from dataclasses import dataclass
-from hashlib import sha1
+from collections import Counter, deque
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias, cast
+from typing import Any, Final, Self, TypeAlias
 
-import hiredis
-import msgspec
-from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from hub.protocol import keys
-from hub.protocol.publication import Publication, Receipt, Touch
-from hub.protocol.scripts import ANSWERS_KEPT, PUBLISH, parse_receipt, publish_call, refusal
+from hub.protocol.publication import Receipt, Touch
+from hub.protocol.scripts import ANSWERS_KEPT, parse_receipt, refusal
 from hub.protocol.streams import Stream
+from producers.answers import Answer, Outcome, Ticket
 from producers.buffer import Buffer, Waiting
-from producers.errors import BufferFull, PublisherClosed, PublishRefused
+from producers.errors import PublisherClosed, PublishRefused, RedisAway
+from producers.keeping import Keeping
+from producers.link import LINK_ERRORS, Link, Timing, is_not_now
+from producers.rounds import LOAD_SCRIPT, InRound, calls, in_round, wait_call
+from producers.spool import Spool
 
 logger = logging.getLogger(__name__)
 
@@ -47,55 +42,7 @@ ROUND_PUBLISHES: Final = 256
 ROUND_BYTES: Final = 4 * 1024 * 1024
 assert ROUND_PUBLISHES <= ANSWERS_KEPT
 
-_PUBLISH_SHA: Final = sha1(PUBLISH.encode(), usedforsecurity=False).hexdigest()
-
-# Redis's own words for "not now" (redis.io, "Client-side error codes" and server sources).
-_NOT_NOW: Final = frozenset(
-    {
-        "BUSY",
-        "CLUSTERDOWN",
-        "LOADING",
-        "MASTERDOWN",
-        "MISCONF",
-        "NOREPLICAS",
-        "NOSCRIPT",
-        "OOM",
-        "READONLY",
-        "TRYAGAIN",
-    }
-)
-
-
-class Superseded(msgspec.Struct, frozen=True):
-    """The answer to a publish that a newer one took the place of before it was sent."""
-
-    channel: str
-
-
-Answer: TypeAlias = Receipt | Superseded
-Ticket: TypeAlias = "asyncio.Future[Answer]"
-
-
-class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """How long the sender is patient, in seconds."""
-
-    connect_seconds: float = 3.0
-    answer_seconds: float = 3.0
-    check_idle_seconds: float = 15.0
-    """A link that was idle for longer is checked by a PING before it is used."""
-    first_pause_seconds: float = 0.05
-    longest_pause_seconds: float = 2.0
-    drain_seconds: float = 5.0
-    """How long closing waits for what was published and not answered."""
-
-
-@dataclass(slots=True)
-class _InRound:
-    """A publish with its id, on its way."""
-
-    waiting: Waiting[Ticket]
-    publication: Publication
-    stream: Stream
+_Stored: TypeAlias = tuple[Waiting[Ticket], Receipt]
 
 
 class Sender:
@@ -103,40 +50,32 @@ class Sender:
 
     def __init__(
         self,
-        url: str,
+        link: Link,
         *,
         producer: str,
+        streams: Mapping[str, Stream],
         buffer: Buffer[Ticket],
         timing: Timing,
+        spool: Spool | None = None,
     ) -> None:
-        self.producer = producer
         self.counts: Counter[str] = Counter()
         """Publishes by what became of them: stored, unchanged, superseded, refused, given_up."""
+        self._link = link
+        self._producer = producer
+        self._streams = streams
         self._buffer = buffer
         self._timing = timing
-        self._streams: dict[str, Stream] = {}
+        self._keeping = Keeping(spool, self._give_id)
         self._numbers: Counter[str] = Counter()
-        self._round: list[_InRound] = []
+        self._rounds: deque[list[InRound]] = deque()
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._script_loaded = False
         self._failures = 0
         self._given_up = 0
+        self._refused: dict[str, str] = {}
         self._task: asyncio.Task[None] | None = None
-        # Every one of these has another default somewhere, so all of them stand here. Retries
-        # are this class's, since only it knows which ids a round had.
-        self._redis: Redis = Redis.from_url(
-            url,
-            protocol=2,
-            retry=Retry(NoBackoff(), 0),
-            # With one of its own, redis-py sends from a task of its own: after all that is waiting
-            # to run, so that Redis idles while callers prepare what they publish next.
-            socket_timeout=None,
-            socket_connect_timeout=timing.connect_seconds,
-            health_check_interval=timing.check_idle_seconds,
-            client_name=producer,
-        )
 
     @property
     def is_away(self) -> bool:
@@ -145,11 +84,14 @@ class Sender:
 
     @property
     def unanswered(self) -> int:
-        """How many publishes wait or are in the round."""
-        return len(self._buffer) + len(self._round)
+        """How many publishes wait or are in a round."""
+        return len(self._buffer) + sum(map(len, self._rounds))
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name=f"sender {self.producer}")
+        for left in await self._keeping.open():
+            self._buffer.restore(left)
+            self._idle.clear()
+        self._task = asyncio.create_task(self._run(), name=f"sender {self._producer}")
         self._task.add_done_callback(self._ended)
         return self
 
@@ -162,131 +104,163 @@ class Sender:
         assert self._task is not None
         try:
             async with asyncio.timeout(self._timing.drain_seconds):
-                await self._idle.wait()
+                await self.flush()
         except TimeoutError:
-            logger.warning("closed with %d publishes unanswered", self.unanswered)
+            kept = self._keeping.where
+            logger.warning("closed with %d publishes unanswered, %s", self.unanswered, kept)
         finally:
             self._task.cancel()
             await asyncio.wait([self._task])
-            await self._redis.aclose()
+            await self._keeping.close()
+            await self._link.close()
 
-    def submit(self, waiting: Waiting[Ticket], stream: Stream) -> Ticket:
-        """Let a publish wait for its turn; the future gets its answer, or a PublishError.
+    async def flush(self) -> None:
+        """Return once nothing waits for an answer of Redis."""
+        # An answer may bring another publish with it, just after the last one.
+        while not self._idle.is_set():
+            await self._idle.wait()
+
+    def submit(self, waiting: Waiting[Ticket]) -> None:
+        """Let a publish wait for its turn; its tickets get its answer, or a PublishError.
 
         Publishes of one channel are sent in the order in which they were submitted. Raises
-        BufferFull, and PublisherClosed.
+        PublisherClosed.
         """
         if self._task is None or self._task.done():
             raise PublisherClosed(waiting.channel, "the publisher is closed")
-        ticket: Ticket = asyncio.get_running_loop().create_future()
-        # Whoever was cancelled while waiting doesn't ask for the error any more.
-        ticket.add_done_callback(_seen)
-        waiting.tickets.append(ticket)
-        self._streams[waiting.channel] = stream
         added = self._buffer.add(waiting)
         for superseded in added.superseded:
             self.counts["superseded"] += 1
-            _answer(superseded, Superseded(waiting.channel))
+            superseded.answer(Answer(Outcome.SUPERSEDED))
         for given_up in added.given_up:
             self._give_up(given_up)
-        if not added.accepted:
-            self._count_given_up(waiting)
-            raise BufferFull(waiting.channel, self._full())
+        if added.standing is None:
+            self._give_up(waiting)
+            return
         self._idle.clear()
         self._news.set()
-        return ticket
-
-    async def ping(self) -> None:
-        """Return when Redis answers; raises RedisError or OSError where it does not."""
-        async with asyncio.timeout(self._timing.answer_seconds):
-            await self._redis.ping()
-
-    async def read_rows(self, channel: str) -> dict[str, bytes]:
-        """The rows of a table as they stand in Redis; raises RedisError or OSError."""
-        async with asyncio.timeout(self._timing.answer_seconds):
-            reply: Any = await self._redis.hgetall(keys.state(channel))
-        return {key.decode(errors="replace"): row for key, row in reply.items()}
+        if self._keeping.keeps:
+            self._keeping.keep(added.standing)
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            if not self._round:
+            if not self._rounds:
                 await self._next_round()
+            held_up = loop.call_later(self._timing.patience_seconds, self._hold_up)
             try:
-                replies = await self._send()
-            except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+                if await self._link.open():
+                    self._script_loaded = False
+                not_now = await self._carry()
+            except (*LINK_ERRORS, RedisAway) as error:
                 await self._pause(error)
                 continue
-            not_now = self._settle(replies)
+            finally:
+                held_up.cancel()
             if not_now is not None:
                 await self._pause(not_now)
-            elif self._failures:
-                self._returned()
+            else:
+                self._went_through()
 
     async def _next_round(self) -> None:
+        """Take what waits; nothing, where nothing came and it is time to look at the link."""
         while not len(self._buffer):
             self._idle.set()
             self._news.clear()
-            await self._news.wait()
+            try:
+                async with asyncio.timeout(self._timing.check_idle_seconds):
+                    await self._news.wait()
+            except TimeoutError:
+                if self._link.was_open:
+                    return
         taken = self._buffer.take(ROUND_PUBLISHES, ROUND_BYTES)
-        self._round = [self._with_id(waiting) for waiting in taken]
+        for waiting in taken:
+            self._give_id(waiting)
+        self._rounds.append([in_round(waiting) for waiting in taken])
 
-    def _with_id(self, waiting: Waiting[Ticket]) -> _InRound:
+    def _give_id(self, waiting: Waiting[Ticket]) -> None:
+        if waiting.producer:
+            return
+        waiting.producer = self._producer
         # A touch has no effect that could double, so it needs no number.
         if not isinstance(waiting.change, Touch):
             self._numbers[waiting.channel] += 1
-        publication = Publication(
-            waiting.channel,
-            waiting.kind,
-            waiting.event,
-            waiting.change,
-            self.producer,
-            self._numbers[waiting.channel],
-            waiting.lease_ms,
-        )
-        return _InRound(waiting, publication, self._streams[waiting.channel])
+            waiting.n = self._numbers[waiting.channel]
 
-    async def _send(self) -> list[Any]:
-        """The reply to each publish of the round; a refused one is an exception."""
-        new_epoch = secrets.token_urlsafe(6)
-        commands = [] if self._script_loaded else [_pack(("SCRIPT", "LOAD", PUBLISH))]
-        for each in self._round:
-            keys, args = publish_call(each.publication, each.stream, new_epoch)
-            commands.append(_pack(("EVALSHA", _PUBLISH_SHA, len(keys), *keys, *args)))
-        # redis-py's own pipeline packs in Python, which took half of a publish's time.
-        pool, timing = self._redis.connection_pool, self._timing
-        now = asyncio.get_running_loop().time
-        async with asyncio.timeout(timing.connect_seconds) as deadline:
-            connection = await pool.get_connection()  # type: ignore[no-untyped-call]
-            try:
-                deadline.reschedule(now() + timing.answer_seconds)
-                await connection.send_packed_command(b"".join(commands))
-                deadline.reschedule(now() + timing.answer_seconds)
-                replies = [await _reply(connection) for _ in commands]
-            finally:
-                await pool.release(connection)
+    async def _carry(self) -> ResponseError | None:
+        """Send the first round, and answer it; why not, where Redis can't just now."""
+        if not self._rounds:
+            await self._link.ask([("PING",)])
+            return None
+        batch = self._rounds[0]
+        loading = [] if self._script_loaded else [LOAD_SCRIPT]
+        waiting = wait_call(batch)
+        commands = [*loading, *calls(batch, self._streams)]
+        await self._link.send(commands if waiting is None else [*commands, waiting[0]])
+        replies = await self._link.replies(len(commands))
         self._script_loaded = True
-        return replies[-len(self._round) :]
+        stored, again, not_now = self._settle(batch, replies[len(loading) :])
+        if again:
+            self._rounds[0] = again
+        else:
+            self._rounds.popleft()
+        if waiting is not None:
+            await self._tell_replicated(stored, waiting[1])
+        return not_now
 
-    def _settle(self, replies: list[Any]) -> ResponseError | None:
-        """Answer what can be answered; keep the rest in the round, and say why."""
-        again: list[_InRound] = []
+    def _settle(
+        self, batch: list[InRound], replies: list[Any]
+    ) -> tuple[list[_Stored], list[InRound], ResponseError | None]:
+        """Answer what can be answered: what is stored and waits for replicas, what is to be sent
+        again, and why."""
+        stored: list[_Stored] = []
+        again: list[InRound] = []
         not_now: ResponseError | None = None
-        for each, reply in zip(self._round, replies, strict=True):
-            channel = each.waiting.channel
-            if not isinstance(reply, ResponseError):
-                receipt = parse_receipt(reply)
-                self.counts["unchanged" if receipt.unchanged else "stored"] += 1
-                _answer_all(each.waiting, receipt)
-            elif _code_of(reply) in _NOT_NOW:
+        for each, reply in zip(batch, replies, strict=True):
+            waiting = each.waiting
+            if isinstance(reply, ResponseError) and is_not_now(reply):
                 again.append(each)
                 not_now = reply
+                continue
+            if waiting.row:
+                self._keeping.forget(waiting)
+            if isinstance(reply, ResponseError):
+                self._refuse(each, reply)
+                continue
+            receipt = parse_receipt(reply)
+            if self._refused:
+                self._refused.pop(each.publication.channel, None)
+            self.counts["unchanged" if receipt.unchanged else "stored"] += 1
+            if waiting.replicas:
+                stored.append((waiting, receipt))
             else:
-                why = refusal(str(reply))
-                self.counts["refused"] += 1
-                error = PublishRefused(channel, why.message if why else f"Redis: {reply}")
-                _fail_all(each.waiting, error)
-        self._round = again
-        return not_now
+                _answer_all(waiting, Answer(Outcome.STORED, receipt))
+        return stored, again, not_now
+
+    async def _tell_replicated(self, stored: list[_Stored], seconds: float) -> None:
+        have: int | Exception = 0
+        try:
+            [have] = await self._link.replies(1, more_seconds=seconds)
+        finally:
+            for waiting, receipt in stored:
+                # Nothing was written for a duplicate, so nothing was waited for.
+                is_replicated = isinstance(have, int) and have >= waiting.replicas
+                is_replicated = is_replicated and not receipt.duplicate
+                outcome = Outcome.REPLICATED if is_replicated else Outcome.STORED
+                _answer_all(waiting, Answer(outcome, receipt))
+        if isinstance(have, Exception):
+            logger.warning("could not wait for replicas: %s", have)
+
+    def _refuse(self, each: InRound, reply: ResponseError) -> None:
+        channel = each.publication.channel
+        why = refusal(str(reply))
+        error = PublishRefused(channel, why.message if why else f"Redis: {reply}")
+        self.counts["refused"] += 1
+        heard = [ticket.fail(error) for ticket in each.waiting.tickets]
+        # Once, where nobody heard: a source may be refused the same twice a second.
+        if not any(heard) and self._refused.get(channel) != error.why:
+            self._refused[channel] = error.why
+            logger.warning("%s", error)
 
     async def _pause(self, error: Exception) -> None:
         """Wait before the round is sent again: longer each time, with full jitter."""
@@ -297,28 +271,40 @@ class Sender:
         timing = self._timing
         longest = timing.first_pause_seconds * 2 ** min(self._failures, 16)
         self._failures += 1
+        self._hold_up()
         await asyncio.sleep(random.uniform(0, min(longest, timing.longest_pause_seconds)))
 
-    def _returned(self) -> None:
-        self._failures = 0
-        logger.info("Redis answers again, %d publishes wait", self.unanswered)
-        if self._given_up:
+    def _went_through(self) -> None:
+        if self._failures:
+            self._failures = 0
+            logger.info("Redis answers again, %d publishes wait", self.unanswered)
+        if self._given_up and len(self._buffer) <= ROUND_PUBLISHES:
             logger.warning("gave up %d publishes while Redis was away", self._given_up)
             self._given_up = 0
+        if self.unanswered <= ROUND_PUBLISHES:
+            self._keeping.let_go()
+
+    def _hold_up(self) -> None:
+        self._keeping.hold_up(self._all_waiting)
+
+    def _all_waiting(self) -> list[Waiting[Ticket]]:
+        """What has no answer of Redis: in its order."""
+        in_rounds = [each.waiting for batch in self._rounds for each in batch]
+        return [*in_rounds, *self._buffer]
 
     def _give_up(self, waiting: Waiting[Ticket]) -> None:
-        self._count_given_up(waiting)
-        _fail_all(waiting, BufferFull(waiting.channel, f"given up for newer ones, {self._full()}"))
-
-    def _count_given_up(self, waiting: Waiting[Ticket]) -> None:
         self.counts["given_up"] += len(waiting.tickets)
         # One line when it begins and one when it ends: a full buffer comes with enough trouble.
         if not self._given_up:
-            logger.warning("%s: gave up %s, %s", waiting.channel, waiting.event, self._full())
+            logger.warning(
+                "%s: gave up %s, the buffer is full: %d publishes wait for Redis",
+                waiting.channel,
+                waiting.event,
+                len(self._buffer),
+            )
         self._given_up += len(waiting.tickets)
-
-    def _full(self) -> str:
-        return f"the buffer is full: {len(self._buffer)} publishes wait for Redis"
+        self._keeping.forget(waiting)
+        _answer_all(waiting, Answer(Outcome.GIVEN_UP))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
@@ -326,49 +312,12 @@ class Sender:
         if error is not None:
             logger.error("the sender failed", exc_info=error)
             why = f"the sender failed: {error!r}"
-        left = [each.waiting for each in self._round]
-        self._round = []
-        while len(self._buffer):
-            left += self._buffer.take(ROUND_PUBLISHES, ROUND_BYTES)
-        for waiting in left:
-            _fail_all(waiting, PublisherClosed(waiting.channel, why))
+        left = self._all_waiting()
+        self._rounds.clear()
+        self._keeping.end(left, why)
         self._idle.set()
 
 
-def _pack(command: tuple[str | bytes | int, ...]) -> bytes:
-    # hiredis' own annotation says a tuple of one.
-    return cast(bytes, hiredis.pack_command(command))  # type: ignore[arg-type]
-
-
-async def _reply(connection: AbstractConnection) -> Any:
-    try:
-        return await connection.read_response()
-    except ResponseError as error:
-        return error
-
-
-def _code_of(error: ResponseError) -> str:
-    # redis-py takes the first word off the errors that it knows.
-    known: str | None = getattr(error, "status_code", None)
-    return known or str(error).partition(" ")[0]
-
-
-def _answer_all(waiting: Waiting[Ticket], receipt: Receipt) -> None:
+def _answer_all(waiting: Waiting[Ticket], answer: Answer) -> None:
     for ticket in waiting.tickets:
-        _answer(ticket, receipt)
-
-
-def _answer(ticket: Ticket, answer: Answer) -> None:
-    if not ticket.done():
-        ticket.set_result(answer)
-
-
-def _fail_all(waiting: Waiting[Ticket], error: Exception) -> None:
-    for ticket in waiting.tickets:
-        if not ticket.done():
-            ticket.set_exception(error)
-
-
-def _seen(ticket: Ticket) -> None:
-    if not ticket.cancelled():
-        ticket.exception()
+        ticket.answer(answer)

@@ -42,7 +42,7 @@ from producers.events import (
 )
 from producers.pauses import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Pauses
 from producers.publisher import Publisher
-from producers.readings import MAX_AHEAD, Outcome, Report, checked, publish_reading
+from producers.readings import MAX_AHEAD, Report, Result, checked, publish_reading
 from producers.sources.base import (
     TIMEOUT_SECONDS,
     FollowingSource,
@@ -259,23 +259,23 @@ class Worker:
             reading = State(reading.channel, self._merged_health())
         channel = reading.channel
         lease = self.lease_seconds if channel in self._source.channels else None
-        outcome: Outcome
+        result: Result
         try:
-            outcome = await publish_reading(self._publisher, reading, lease=lease)
+            result = await publish_reading(self._publisher, reading, lease=lease)
             self._note_refusal(channel, None)
         except ProducerError as error:
-            outcome = error
+            result = error
             # The publisher tells of a full buffer itself, and not once for each publish.
             if isinstance(error, PublishRefused | InvalidPayload):
                 origin = f"{reading.origin}: " if isinstance(reading, Relayed) else ""
                 self._note_refusal(channel, f"{origin}{error}")
         try:
-            self._source.told(reading, outcome)
+            self._source.told(reading, result)
         # As in `_poll`; what was published is.
         except Exception:
             logger.exception("the source failed at hearing what became of a reading")
         if self._report is not None:
-            self._report(reading, outcome)
+            self._report(reading, result)
 
     async def _touch(self, channel: str) -> None:
         with contextlib.suppress(ProducerError):

@@ -29,7 +29,7 @@ from producers.events import TradingPosition as Row
 
 if TYPE_CHECKING:
     from producers.handlers import Handlers
-    from producers.readings import Outcome
+    from producers.readings import Result
 
 ENTRY_POINT_GROUP = "tapecast.sources"
 TIMEOUT_SECONDS = 3.0
@@ -122,7 +122,7 @@ class Source(abc.ABC):
     def health_channel(self) -> str:
         """Where the worker reports how the source is doing."""
 
-    def told(self, reading: Reading, outcome: Outcome) -> None:  # noqa: B027 - most need not know
+    def told(self, reading: Reading, result: Result) -> None:  # noqa: B027 - most need not know
         """Hear what became of a reading, in the order of the answers; must not block."""
 
     agent: str | None = None

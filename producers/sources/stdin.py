@@ -35,7 +35,7 @@ from producers.events import Component, Health, HealthState
 from producers.sources.base import FollowingSource, Reading, Relayed, State
 
 if TYPE_CHECKING:
-    from producers.readings import Outcome
+    from producers.readings import Result
 
 logger = logging.getLogger(__name__)
 
@@ -138,9 +138,9 @@ class StdinSource(FollowingSource):
             if not piece:
                 raise InputEnded("standard input has come to its end")
 
-    def told(self, reading: Reading, outcome: Outcome) -> None:
+    def told(self, reading: Reading, result: Result) -> None:
         # The worker has said why.
-        self._failures += isinstance(outcome, ProducerError)
+        self._failures += isinstance(result, ProducerError)
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(None)
 

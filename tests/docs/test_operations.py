@@ -179,6 +179,8 @@ async def produce_everything(valkey: Valkey) -> None:
         for state in (1, 2, 2):
             await publisher.publish("status", "status", state, lease=5)
         await publisher.touch("status")
+        # Nobody replicates this server, so it is waited for in vain.
+        await publisher.publish("status", "status", 3, replicas=1, replica_timeout_ms=1)
         await publisher.positions([trading_position("a"), trading_position("b")])
         await publisher.positions([trading_position("b", 2)])
         for rows in ({"upsert": {"a": 1}, "delete": []}, {"upsert": {}, "delete": ["a"]}):

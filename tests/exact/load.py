@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from hub.protocol.publication import Receipt
 from producers.publisher import Publisher
-from producers.sender import Superseded
 from tests.exact.checker import Position, Truth
 
 LOGS: Final = ("decisions", "agent", "alerts", "fills:desk-7")
@@ -105,9 +104,9 @@ class Load:
     async def _publish_entry(
         self, publisher: Publisher, channel: str, event: str, data: dict[str, Any]
     ) -> None:
-        answer = await publisher.publish(channel, event, data)
-        assert isinstance(answer, Receipt), f"{channel}: an entry was superseded"
-        self.ledger.acknowledge_entry(channel, event, data, answer)
+        answer = await publisher.publish(channel, event, data, wait=True)
+        assert answer.receipt is not None, f"{channel}: an entry is {answer.outcome}"
+        self.ledger.acknowledge_entry(channel, event, data, answer.receipt)
 
     async def _write_states(
         self, publisher: Publisher, stop: asyncio.Event, publishes: asyncio.TaskGroup
@@ -125,9 +124,9 @@ class Load:
             ledger.rows = {k: row for k, row in ledger.rows.items() if k not in gone} | upsert
 
     async def _publish_state(self, publisher: Publisher, channel: str, data: object) -> None:
-        answer = await publisher.publish(channel, f"{channel}_update", data)
-        if not isinstance(answer, Superseded):
-            self.ledger.acknowledge(channel, answer)
+        answer = await publisher.publish(channel, f"{channel}_update", data, wait=True)
+        if answer.receipt is not None:
+            self.ledger.acknowledge(channel, answer.receipt)
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +27,7 @@ KINDS: dict[type, Kind] = {
 }
 
 
-def waiting(channel: str, change: Change, ticket: str = "", **fields: int) -> Waiting[str]:
+def waiting(channel: str, change: Change, ticket: str = "", **fields: Any) -> Waiting[str]:
     kind = KINDS.get(type(change), Kind.VALUE)
     return Waiting(channel, kind, f"event {ticket}", change, tickets=[ticket], **fields)
 
@@ -43,7 +44,8 @@ def test_log_entries_keep_their_order() -> None:
     """Entries never conflate, and leave in the order in which they came."""
     buffer = MemoryBuffer[str]()
     for ticket in "abc":
-        assert buffer.add(entry("agent", ticket)) == Added(accepted=True)
+        new = entry("agent", ticket)
+        assert buffer.add(new) == Added(new)
     assert [each.tickets for each in drain(buffer)] == [["a"], ["b"], ["c"]]
     assert len(buffer) == 0
     assert buffer.size_bytes == 0
@@ -114,8 +116,8 @@ def test_a_touch_before_an_entry() -> None:
     buffer = MemoryBuffer[str](max_publishes=1)
     touch = Waiting("agent", Kind.LOG, "touch", Touch(), tickets=["t"])
     buffer.add(touch)
-    assert buffer.add(entry("agent", "a")).accepted
-    assert not buffer.add(waiting("portfolio", SetValue(b"1"), "v")).accepted
+    assert buffer.add(entry("agent", "a")).standing is touch
+    assert buffer.add(waiting("portfolio", SetValue(b"1"), "v")).standing is None
     assert drain(buffer)[0].tickets == ["t", "a"]
 
 
@@ -125,7 +127,7 @@ def test_full_of_values() -> None:
     buffer.add(waiting("portfolio:a", SetValue(b"1"), "a"))
     buffer.add(waiting("portfolio:b", SetValue(b"1"), "b"))
     added = buffer.add(entry("agent", "x"))
-    assert added.accepted
+    assert added.standing is not None
     assert [each.tickets for each in added.given_up] == [["a"]]
     assert [each.tickets for each in drain(buffer)] == [["b"], ["x"]]
 
@@ -135,20 +137,20 @@ def test_full_of_entries() -> None:
     buffer = MemoryBuffer[str](max_publishes=2)
     buffer.add(entry("agent", "x"))
     buffer.add(entry("agent", "y"))
-    assert not buffer.add(entry("agent", "z")).accepted
-    assert not buffer.add(waiting("portfolio", SetValue(b"1"), "v")).accepted
+    assert buffer.add(entry("agent", "z")).standing is None
+    assert buffer.add(waiting("portfolio", SetValue(b"1"), "v")).standing is None
     assert [each.tickets for each in drain(buffer)] == [["x"], ["y"]]
 
 
 def test_full_of_bytes() -> None:
     """The bound on bytes gives up as much as is needed, and holds for a value that grows."""
-    buffer = MemoryBuffer[str](max_bytes=3_000)
+    buffer = MemoryBuffer[str](max_bytes=3_500)
     buffer.add(waiting("portfolio:a", SetValue(b"x" * 400), "a"))
     buffer.add(waiting("portfolio:b", SetValue(b"x" * 400), "b"))
     added = buffer.add(waiting("portfolio:b", SetValue(b"x" * 2_000), "c"))
     assert added.superseded == ["b"]
     assert [each.tickets for each in added.given_up] == [["a"]]
-    assert not buffer.add(waiting("portfolio:b", SetValue(b"x" * 4_000), "d")).accepted
+    assert buffer.add(waiting("portfolio:b", SetValue(b"x" * 4_000), "d")).standing is None
     assert [each.tickets for each in drain(buffer)] == [["c"]]
 
 
@@ -236,7 +238,7 @@ def test_every_ticket_has_one_end(operations: list[tuple[str, int] | int]) -> No
         elif channel == "table":
             change = PatchRows({str(number % 3): b"x" * size})
         added = buffer.add(waiting(channel, change, ticket))
-        if not added.accepted:
+        if added.standing is None:
             ended[ticket] += 1
         ended.update(added.superseded)
         ended.update(ticket for each in added.given_up for ticket in each.tickets)

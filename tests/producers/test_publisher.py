@@ -13,6 +13,7 @@ from redis import Redis
 from hub.protocol import keys
 from hub.protocol.publication import Receipt
 from hub.protocol.streams import Kind, Stream
+from producers.answers import Answer, Outcome
 from producers.errors import InvalidPayload, PublishRefused, RedisAway
 from producers.events import (
     AgentStatus,
@@ -26,16 +27,16 @@ from producers.events import (
     Totals,
     TradingPosition,
 )
+from producers.link import Timing
 from producers.publisher import Publisher
-from producers.sender import Answer, Superseded, Timing
 from tests.producers.payloads import decision, portfolio, position
 from tests.producers.redis_view import envelopes, eventually, history, meta
 from tests.support.valkey import Valkey
 
 
 def receipt(answer: Answer) -> Receipt:
-    assert isinstance(answer, Receipt)
-    return answer
+    assert answer.receipt is not None
+    return answer.receipt
 
 
 async def test_values(valkey: Valkey) -> None:
@@ -99,7 +100,7 @@ async def test_positions_that_redis_had_when_it_could_not_be_asked(valkey: Valke
         await before.positions([position("a"), position("b")])
     async with Publisher(valkey.url) as publisher:
         # On the one link, so that the read of the rows fails alone.
-        publisher._sender.read_rows = AsyncMock(side_effect=OSError)  # type: ignore[method-assign]
+        publisher._link.read_rows = AsyncMock(side_effect=OSError)  # type: ignore[method-assign]
         await publisher.positions([position("a"), position("c")])
         await publisher.positions([position("a")])
     told = [(event, data["id"]) for event, data in history(valkey, "agent")]
@@ -168,7 +169,7 @@ async def test_lists_keep_their_order_from_the_start(
             asked.set()
             return await answered
 
-        monkeypatch.setattr(publisher._sender, "read_rows", answer)
+        monkeypatch.setattr(publisher._link, "read_rows", answer)
 
         async def publish(*ids: str) -> Answer:
             return await publisher.positions([position(each) for each in ids])
@@ -321,7 +322,7 @@ async def test_the_first_lists_keep_their_order(valkey: Valkey) -> None:
     async with Publisher(valkey.url) as publisher:
         lists = [[position("a", size=Decimal(n))] for n in range(1, 20)]
         answers = await asyncio.gather(*(publisher.positions(each) for each in lists))
-    assert isinstance(answers[-1], Receipt)
+    assert answers[-1].outcome is Outcome.STORED
     assert history(valkey, "positions")[-1][1]["upsert"]["a"]["size"] == "19"
 
 
@@ -329,15 +330,19 @@ async def test_positions_in_an_outage(valkey: Valkey) -> None:
     """Lists that were superseded opened and closed nothing; the one that travelled did."""
     timing = Timing(connect_seconds=0.2, answer_seconds=0.2, longest_pause_seconds=0.1)
     async with Publisher(valkey.url, timing=timing) as publisher:
-        await publisher.positions([position("a")])
+
+        def start(*positions: TradingPosition) -> asyncio.Task[Answer]:
+            return asyncio.create_task(publisher.positions(positions, wait=True))
+
+        await start(position("a"))
         valkey.freeze()
-        waiting = asyncio.create_task(publisher.positions([position("a"), position("b")]))
+        waiting = start(position("a"), position("b"))
         await eventually(lambda: publisher.is_away, "a round that timed out")
-        superseded = asyncio.create_task(publisher.positions([position("x")]))
-        last = asyncio.create_task(publisher.positions([position("c")]))
+        superseded = start(position("x"))
+        last = start(position("c"))
         await asyncio.sleep(0)
         valkey.thaw()
-        assert await superseded == Superseded("positions")
+        assert await superseded == Answer(Outcome.SUPERSEDED)
         await asyncio.gather(waiting, last)
     assert agent_log(valkey) == [
         ("position_opened", "a"),
@@ -352,7 +357,7 @@ async def test_lost_history(valkey: Valkey) -> None:
     """When Redis comes back empty, positions that stayed open are not opened again."""
     timing = Timing(longest_pause_seconds=0.1)
     async with Publisher(valkey.url, timing=timing) as publisher:
-        await publisher.positions([position("a"), position("b")])
+        await publisher.positions([position("a"), position("b")], wait=True)
         await asyncio.to_thread(valkey.kill)
         await asyncio.to_thread(valkey.start)
         await publisher.positions([position("a"), position("c")])

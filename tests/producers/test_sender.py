@@ -10,12 +10,13 @@ import logging
 
 import pytest
 
-from hub.protocol.publication import Receipt
 from hub.protocol.streams import Kind, Stream
+from producers.answers import Answer, Outcome, Ticket
 from producers.buffer import MemoryBuffer
-from producers.errors import BufferFull, ProducerError, PublisherClosed, PublishRefused
+from producers.errors import ProducerError, PublisherClosed, PublishRefused
+from producers.link import Timing
 from producers.publisher import Publisher
-from producers.sender import ROUND_PUBLISHES, Answer, Superseded, Ticket, Timing
+from producers.sender import ROUND_PUBLISHES
 from tests.producers.redis_view import command, envelopes, eventually, history
 from tests.support.valkey import Valkey
 
@@ -29,11 +30,11 @@ def publisher(valkey: Valkey, **options: object) -> Publisher:
 
 
 def entry(to: Publisher, number: int, channel: str = "log") -> asyncio.Task[Answer]:
-    return asyncio.create_task(to.publish(channel, "entry", {"n": number}))
+    return asyncio.create_task(to.publish(channel, "entry", {"n": number}, wait=True))
 
 
 def seq_of(answer: Answer) -> int:
-    assert isinstance(answer, Receipt)
+    assert answer.position is not None
     return answer.position.seq
 
 
@@ -73,7 +74,7 @@ async def test_frozen_redis(valkey: Valkey) -> None:
         answers = await asyncio.gather(*calls)
     assert [seq_of(each) for each in answers] == list(range(2, 401))
     # The frozen server had read nothing, and carries out what it finds when it wakes.
-    assert any(isinstance(each, Receipt) and each.duplicate for each in answers)
+    assert any(each.receipt and each.receipt.duplicate for each in answers)
     assert numbers(valkey) == list(range(400))
 
 
@@ -144,16 +145,10 @@ async def test_a_refusal_is_its_callers_alone(valkey: Valkey) -> None:
         await to.publish("orders", "entry", 1)
     other = {"orders": Stream(Kind.VALUE)}
     async with publisher(valkey, streams=other) as to:
-        before, refused, after = await asyncio.gather(
-            entry(to, 1),
-            to.publish("orders", "entry", 1),
-            entry(to, 2),
-            return_exceptions=True,
-        )
-    assert isinstance(refused, PublishRefused)
-    assert "orders is a log, not a value" in str(refused)
-    assert isinstance(before, Receipt)
-    assert isinstance(after, Receipt)
+        before, refused, after = entry(to, 1), to.publish("orders", "entry", 1), entry(to, 2)
+        with pytest.raises(PublishRefused, match="orders is a log, not a value"):
+            await refused
+        assert (seq_of(await before), seq_of(await after)) == (1, 2)
     assert to.counts == {"stored": 2, "refused": 1}
 
 
@@ -166,14 +161,16 @@ async def test_an_outage_conflates(valkey: Valkey, caplog: pytest.LogCaptureFixt
         # In the round, so it is kept; what follows waits in the buffer.
         calls = [entry(to, 1)]
         await eventually(lambda: to.is_away, "a round that timed out")
-        values = [asyncio.create_task(to.publish("status", "status", n)) for n in range(50)]
+        values = [
+            asyncio.create_task(to.publish("status", "status", n, wait=True)) for n in range(50)
+        ]
         calls += [entry(to, n) for n in range(2, 50)]
         await asyncio.sleep(0)
         valkey.thaw()
         answers = await asyncio.gather(*values)
         await asyncio.gather(*calls)
-    assert answers[:-1] == [Superseded("status")] * 49
-    assert isinstance(answers[-1], Receipt)
+    assert answers[:-1] == [Answer(Outcome.SUPERSEDED)] * 49
+    assert answers[-1].outcome is Outcome.STORED
     assert history(valkey, "status") == [("status", 49)]
     assert numbers(valkey) == list(range(50))
     assert to.counts == {"stored": 51, "superseded": 49}
@@ -191,19 +188,17 @@ async def test_a_full_buffer(valkey: Valkey, caplog: pytest.LogCaptureFixture) -
         valkey.freeze()
         first = entry(to, 1)
         await eventually(lambda: to.is_away, "a round that timed out")
-        given_up = asyncio.create_task(to.publish("status", "status", "old"))
+        given_up = asyncio.create_task(to.publish("status", "status", "old", wait=True))
         kept = [entry(to, n) for n in (2, 3, 4)]
         refused = entry(to, 5)
-        with pytest.raises(BufferFull, match="given up for newer ones"):
-            await given_up
-        with pytest.raises(BufferFull, match="log: the buffer is full: 3 publishes wait"):
-            await refused
+        assert await given_up == Answer(Outcome.GIVEN_UP)
+        assert await refused == Answer(Outcome.GIVEN_UP)
         valkey.thaw()
         await asyncio.gather(first, *kept)
     assert numbers(valkey) == [0, 1, 2, 3, 4]
     assert to.counts["given_up"] == 2
-    warnings = [each.getMessage() for each in caplog.records]
-    assert warnings[1].startswith("status: gave up status, the buffer is full")
+    warnings = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert warnings[1].startswith("status: gave up status, the buffer is full: 3 publishes wait")
     assert warnings[2] == "gave up 2 publishes while Redis was away"
 
 
@@ -270,3 +265,65 @@ async def test_another_incarnation(valkey: Valkey) -> None:
         async with publisher(valkey, name="desk") as to:
             assert seq_of(await entry(to, n)) == n + 1
     assert len(envelopes(valkey, "log")) == 2
+
+
+async def test_who_does_not_wait_is_told_where_it_lies(valkey: Valkey) -> None:
+    """From a round that takes long until what waits fits into one again, calls that don't wait for
+    Redis say that their publishes wait in memory; before and after, where they stand."""
+    async with publisher(valkey) as to:
+        valkey.freeze()
+        first = await to.publish("log", "entry", {"n": 0})
+        assert first == Answer(Outcome.BUFFERED)
+        outcomes = {(await to.publish("log", "entry", {"n": n})).outcome for n in range(1, 600)}
+        assert outcomes == {Outcome.BUFFERED}
+        assert await to.touch("status") == Answer(Outcome.BUFFERED)
+        superseded = await asyncio.gather(*(to.publish("status", "status", n) for n in range(3)))
+        assert superseded == [Answer(Outcome.BUFFERED)] * 3
+        waiting = entry(to, 600)
+        valkey.thaw()
+        assert seq_of(await waiting) == 601
+        assert await to.flush(20)
+        assert (await to.publish("log", "entry", {"n": 601})).outcome is Outcome.STORED
+    assert numbers(valkey) == list(range(602))
+    assert to.counts == {"stored": 603, "superseded": 3}
+
+
+async def test_waiting_so_long_and_no_longer(valkey: Valkey) -> None:
+    """A call may wait for a number of seconds, then it says where its publish lies."""
+    async with publisher(valkey) as to:
+        valkey.freeze()
+        assert await to.publish("log", "entry", 1, wait=0.01) == Answer(Outcome.BUFFERED)
+        assert await to.publish("log", "entry", 2, wait=0) == Answer(Outcome.BUFFERED)
+        waiting = asyncio.create_task(to.publish("log", "entry", 3, wait=60.0))
+        assert not await to.flush(0.01)
+        valkey.thaw()
+        assert seq_of(await waiting) == 3
+
+
+async def test_a_refusal_that_nobody_hears(
+    valkey: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is refused after its caller went on is logged, once until the channel takes some."""
+    async with publisher(valkey) as to:
+        await to.publish("orders", "entry", 1)
+    other = {"orders": Stream(Kind.VALUE)}
+    async with publisher(valkey, streams=other) as to:
+        for _ in range(3):
+            assert await to.publish("orders", "entry", 1, wait=0) == Answer(Outcome.BUFFERED)
+            await to.flush()
+    told = [each.getMessage() for each in caplog.records]
+    assert told == [
+        "orders: orders is a log, not a value; a channel keeps the kind of its first publish"
+    ]
+
+
+async def test_a_user_that_may_not(valkey: Valkey) -> None:
+    """A user that may not even open a link waits for the right, like for a server that is away; it
+    used to end the publisher."""
+    command(valkey, "ACL", "SETUSER", "agent", "on", ">secret", "resetkeys", "~*", "&*", "-@all")
+    url = f"unix://agent:secret@{valkey.socket}"
+    async with Publisher(url, timing=QUICK) as to:
+        waiting = entry(to, 1)
+        await eventually(lambda: to.is_away, "a user without rights")
+        command(valkey, "ACL", "SETUSER", "agent", "+@all")
+        assert seq_of(await waiting) == 1

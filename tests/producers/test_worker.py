@@ -14,7 +14,7 @@ from typing import Any, Self, cast
 import msgspec
 import pytest
 
-from hub.protocol.publication import Receipt
+from producers.answers import Answer
 from producers.errors import InputEnded, SourceBusy, SourceError
 from producers.events import (
     Component,
@@ -24,9 +24,9 @@ from producers.events import (
     HealthState,
     TradingPosition,
 )
+from producers.link import Timing
 from producers.publisher import Publisher
-from producers.readings import MAX_AHEAD, Outcome, publish_once
-from producers.sender import Timing
+from producers.readings import MAX_AHEAD, Result, publish_once
 from producers.sources.base import (
     Decided,
     FollowingSource,
@@ -61,7 +61,7 @@ class Script(PollingSource):
         self.calls = 0
         self.cancelled = 0
         self.unstuck = asyncio.Event()
-        self.heard: list[tuple[Reading, Outcome]] = []
+        self.heard: list[tuple[Reading, Result]] = []
         self.deaf = False
 
     @classmethod
@@ -89,8 +89,8 @@ class Script(PollingSource):
             await self.unstuck.wait()
         return readings
 
-    def told(self, reading: Reading, outcome: Outcome) -> None:
-        self.heard.append((reading, outcome))
+    def told(self, reading: Reading, result: Result) -> None:
+        self.heard.append((reading, result))
         if self.deaf:
             raise ValueError("not listening")
 
@@ -251,7 +251,7 @@ async def test_each_reading_in_its_way(valkey: Valkey) -> None:
             Trouble("alerts", title="t", detail="d", key="once"),
         )
     )
-    reported: list[tuple[Reading, Outcome]] = []
+    reported: list[tuple[Reading, Result]] = []
     report = lambda *report: reported.append(report)  # noqa: E731
     async with running(valkey, source, report=report):
         await eventually(lambda: source.calls > 3, "three calls")
@@ -419,7 +419,7 @@ async def test_a_source_hears_what_became_of_its_readings(
     async with running(valkey, source):
         await eventually(lambda: len(source.heard) > 1, "two answers")
     assert source.heard[0][0] == reading
-    assert isinstance(source.heard[0][1], Receipt)
+    assert isinstance(source.heard[0][1], Answer)
     assert balances(valkey) == ["1"]
     assert "the source failed at hearing what became of a reading" in caplog.messages
 

@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
 import click
 import msgspec
 
-from hub.protocol.publication import Receipt
 from hub.protocol.streams import KNOWN, Kind, Stream, stream_options
 from producers.errors import BufferFull, ProducerError, PublisherClosed
 from producers.events import Component, Health, HealthState
@@ -50,7 +49,7 @@ from producers.sources.webhook.signing import (
 )
 
 if TYPE_CHECKING:
-    from producers.readings import Outcome
+    from producers.readings import Result
     from producers.sources.webhook.server import Answer, Post
 
 logger = logging.getLogger(__name__)
@@ -63,7 +62,7 @@ ID_SECONDS: Final = 86_400.0
 MAX_WAITING: Final = 1_000
 BATCH: Final = 64
 
-Settled: TypeAlias = "asyncio.Future[Outcome]"
+Settled: TypeAlias = "asyncio.Future[Result]"
 
 
 class WebhookSource(FollowingSource):
@@ -181,10 +180,10 @@ class WebhookSource(FollowingSource):
                     batch.append(self._posts.get_nowait())
                 yield batch
 
-    def told(self, reading: Reading, outcome: Outcome) -> None:
+    def told(self, reading: Reading, result: Result) -> None:
         settled = self._waiting.pop(id(reading), None)
         if settled is not None:
-            settled.set_result(outcome)
+            settled.set_result(result)
 
     async def take(self, post: Post) -> Answer:
         """What is answered to a post."""
@@ -267,12 +266,12 @@ class WebhookSource(FollowingSource):
     def _is_settled(self, key: str, settled: Settled) -> None:
         was_answered = settled in self._buffered
         self._buffered.discard(settled)
-        outcome = settled.result()
-        if not isinstance(outcome, ProducerError):
+        result = settled.result()
+        if not isinstance(result, ProducerError):
             return
         self._known.forget(key)
         if was_answered:
-            self._tell_lost(outcome)
+            self._tell_lost(result)
 
     def _tell_lost(self, why: ProducerError) -> None:
         self._lost += 1
@@ -291,15 +290,16 @@ def _keys_of(name: str, hook: Hook) -> tuple[bytes, ...]:
         raise ValueError(f"{hook.secret}: {error}") from None
 
 
-def _answer_of(outcome: Outcome) -> Answer:
+def _answer_of(result: Result) -> Answer:
     from producers.sources.webhook.server import Answer
 
-    match outcome:
-        case Receipt(position=at):
-            where = {"epoch": at.epoch, "seq": at.seq, "tag": at.tag}
-            return Answer(200, {"status": "stored", **where, "unchanged": outcome.unchanged})
+    match result:
         case BufferFull() | PublisherClosed():
-            return Answer(503, {"error": str(outcome)})
+            return Answer(503, {"error": str(result)})
         case ProducerError():
-            return Answer(422, {"error": str(outcome)})
-    return Answer(200, {"status": "superseded"})
+            return Answer(422, {"error": str(result)})
+    if (receipt := result.receipt) is not None:
+        at = receipt.position
+        where = {"epoch": at.epoch, "seq": at.seq, "tag": at.tag}
+        return Answer(200, {"status": "stored", **where, "unchanged": receipt.unchanged})
+    return Answer(200, {"status": result.outcome.value})

@@ -21,10 +21,12 @@ import pytest
 from hub.protocol.position import Position
 from hub.protocol.publication import Receipt
 from hub.protocol.streams import KNOWN
+from producers.answers import Answer as Published
+from producers.answers import Outcome
 from producers.errors import BufferFull
 from producers.events import Health
+from producers.link import Timing
 from producers.publisher import Publisher
-from producers.sender import Superseded, Timing
 from producers.sources.base import State
 from producers.sources.webhook import WebhookSource
 from producers.sources.webhook.rules import read_hooks
@@ -85,9 +87,9 @@ def made(**options: Any) -> WebhookSource:
     return WebhookSource(read_hooks(HOOKS), keys, **{"port": 0, **options})
 
 
-def stored(seq: int) -> Receipt:
-    """What Redis answers to a publish."""
-    return Receipt(Position("e", seq, "t"))
+def stored(seq: int) -> Published:
+    """What is answered to a publish that Redis took."""
+    return Published(Outcome.STORED, Receipt(Position("e", seq, "t")))
 
 
 @contextlib.asynccontextmanager
@@ -269,10 +271,10 @@ async def test_what_there_is_no_room_for() -> None:
     source = made()
     follow = source.follow()
     await anext(follow)
-    for outcome, status in ((BufferFull("alerts", "full"), 503), (stored(1), 200)):
+    for result, status in ((BufferFull("alerts", "full"), 503), (stored(1), 200)):
         answering = asyncio.create_task(source.take(posted(1)))
         [reading] = await anext(follow)
-        source.told(reading, outcome)
+        source.told(reading, result)
         assert (await answering).status == status
     await follow.aclose()
 
@@ -312,7 +314,7 @@ async def test_a_value_that_a_newer_one_replaced() -> None:
     await anext(follow)
     answering = asyncio.create_task(source.take(posted(1)))
     [reading] = await anext(follow)
-    source.told(reading, Superseded("status"))
+    source.told(reading, Published(Outcome.SUPERSEDED))
     assert await answering == Answer(200, {"status": "superseded"})
     await follow.aclose()
 
