@@ -123,7 +123,8 @@ class Publisher:
 
     @property
     def counts(self) -> Counter[str]:
-        """Publishes by what became of them: stored, unchanged, superseded, refused, given_up."""
+        """Publishes by what became of them: stored, unchanged, superseded, refused, given_up; and
+        again, those published again since Redis lost them."""
         return self._sender.counts
 
     @property

@@ -21,10 +21,10 @@ _PUBLISH_SHA: Final = sha1(PUBLISH.encode(), usedforsecurity=False).hexdigest()
 
 @dataclass(slots=True)
 class InRound:
-    """A publish on its way."""
+    """A publish on its way. waiting: None where Redis lost it and nobody waits for it any more."""
 
     publication: Publication
-    waiting: Waiting[Ticket]
+    waiting: Waiting[Ticket] | None = None
 
 
 def in_round(waiting: Waiting[Ticket]) -> InRound:
@@ -58,7 +58,7 @@ def calls(batch: Sequence[InRound], streams: Mapping[str, Stream]) -> list[Comma
 
 def wait_call(batch: Sequence[InRound]) -> tuple[Command, float] | None:
     """What waits for the most replicas that somebody asked for, and for how many seconds."""
-    asked = [each.waiting for each in batch if each.waiting.replicas]
+    asked = [each.waiting for each in batch if each.waiting is not None and each.waiting.replicas]
     if not asked:
         return None
     timeout_ms = max(waiting.replica_timeout_ms for waiting in asked)

@@ -9,6 +9,8 @@ The rules:
 3. What Redis can't do just now is sent again; what it refuses for good fails for its caller alone.
 4. While nothing gets through, what is not in a round waits in the buffer and conflates there. All
    of it is spooled, where there is a spool, and who does not wait for Redis is told where it lies.
+5. What Redis turns out to have lost is published again before all else: values and tables as they
+   are, and entries of a log under their ids, so that each is there once. See `history`.
 
 One task of the sender does all the sending; when it dies, whoever waits is told.
 """
@@ -23,6 +25,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
+import msgspec
 from redis.exceptions import ResponseError
 
 from hub.protocol.publication import Receipt, Touch
@@ -31,6 +34,7 @@ from hub.protocol.streams import Stream
 from producers.answers import Answer, Outcome, Ticket
 from producers.buffer import Buffer, Waiting
 from producers.errors import PublisherClosed, PublishRefused, RedisAway
+from producers.history import History, Lost
 from producers.keeping import Keeping
 from producers.link import LINK_ERRORS, Link, Timing, is_not_now
 from producers.rounds import LOAD_SCRIPT, InRound, calls, in_round, wait_call
@@ -59,7 +63,8 @@ class Sender:
         spool: Spool | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter()
-        """Publishes by what became of them: stored, unchanged, superseded, refused, given_up."""
+        """Publishes by what became of them: stored, unchanged, superseded, refused, given_up; and
+        again, of what Redis had lost."""
         self._link = link
         self._producer = producer
         self._streams = streams
@@ -68,6 +73,7 @@ class Sender:
         self._keeping = Keeping(spool, self._give_id)
         self._numbers: Counter[str] = Counter()
         self._rounds: deque[list[InRound]] = deque()
+        self._history = History()
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -90,6 +96,7 @@ class Sender:
     async def __aenter__(self) -> Self:
         for left in await self._keeping.open():
             self._buffer.restore(left)
+            self._history.expect(left.channel, left.producer)
             self._idle.clear()
         self._task = asyncio.create_task(self._run(), name=f"sender {self._producer}")
         self._task.add_done_callback(self._ended)
@@ -145,12 +152,15 @@ class Sender:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            if not self._rounds:
+            if not self._rounds and self._history.is_sure:
                 await self._next_round()
             held_up = loop.call_later(self._timing.patience_seconds, self._hold_up)
             try:
                 if await self._link.open():
                     self._script_loaded = False
+                    self._history.doubt()
+                if (lost := await self._history.make_sure(self._link)) is not None:
+                    self._send_again(lost)
                 not_now = await self._carry()
             except (*LINK_ERRORS, RedisAway) as error:
                 await self._pause(error)
@@ -165,6 +175,7 @@ class Sender:
     async def _next_round(self) -> None:
         """Take what waits; nothing, where nothing came and it is time to look at the link."""
         while not len(self._buffer):
+            self._history.expect_no_more()
             self._idle.set()
             self._news.clear()
             try:
@@ -187,12 +198,26 @@ class Sender:
             self._numbers[waiting.channel] += 1
             waiting.n = self._numbers[waiting.channel]
 
+    def _send_again(self, lost: Lost) -> None:
+        again: list[InRound] = []
+        for state in lost.states:
+            self._numbers[state.channel] += 1
+            n = self._numbers[state.channel]
+            again.append(InRound(msgspec.structs.replace(state, producer=self._producer, n=n)))
+        again += map(InRound, lost.entries)
+        starts = range(0, len(again), ROUND_PUBLISHES)
+        rounds = [again[start : start + ROUND_PUBLISHES] for start in starts]
+        self._rounds.extendleft(reversed(rounds))
+        self._idle.clear()
+
     async def _carry(self) -> ResponseError | None:
         """Send the first round, and answer it; why not, where Redis can't just now."""
         if not self._rounds:
             await self._link.ask([("PING",)])
             return None
         batch = self._rounds[0]
+        if self._history.is_expecting:
+            batch = [each for each in batch if not self._was_stored_before(each)]
         loading = [] if self._script_loaded else [LOAD_SCRIPT]
         waiting = wait_call(batch)
         commands = [*loading, *calls(batch, self._streams)]
@@ -208,11 +233,18 @@ class Sender:
             await self._tell_replicated(stored, waiting[1])
         return not_now
 
+    def _was_stored_before(self, each: InRound) -> bool:
+        known = self._history.was_stored(each.publication)
+        if known and each.waiting is not None:
+            self._keeping.forget(each.waiting)
+        return known
+
     def _settle(
         self, batch: list[InRound], replies: list[Any]
     ) -> tuple[list[_Stored], list[InRound], ResponseError | None]:
         """Answer what can be answered: what is stored and waits for replicas, what is to be sent
         again, and why."""
+        now = asyncio.get_running_loop().time()
         stored: list[_Stored] = []
         again: list[InRound] = []
         not_now: ResponseError | None = None
@@ -222,14 +254,19 @@ class Sender:
                 again.append(each)
                 not_now = reply
                 continue
-            if waiting.row:
+            if waiting is not None and waiting.row:
                 self._keeping.forget(waiting)
             if isinstance(reply, ResponseError):
                 self._refuse(each, reply)
                 continue
             receipt = parse_receipt(reply)
+            self._history.note(each.publication, receipt, now)
             if self._refused:
                 self._refused.pop(each.publication.channel, None)
+            if waiting is None:
+                if not (receipt.duplicate or receipt.unchanged):
+                    self.counts["again"] += 1
+                continue
             self.counts["unchanged" if receipt.unchanged else "stored"] += 1
             if waiting.replicas:
                 stored.append((waiting, receipt))
@@ -256,7 +293,7 @@ class Sender:
         why = refusal(str(reply))
         error = PublishRefused(channel, why.message if why else f"Redis: {reply}")
         self.counts["refused"] += 1
-        heard = [ticket.fail(error) for ticket in each.waiting.tickets]
+        heard = [ticket.fail(error) for ticket in each.waiting.tickets] if each.waiting else []
         # Once, where nobody heard: a source may be refused the same twice a second.
         if not any(heard) and self._refused.get(channel) != error.why:
             self._refused[channel] = error.why
@@ -266,6 +303,7 @@ class Sender:
         """Wait before the round is sent again: longer each time, with full jitter."""
         # Whatever Redis comes back may be another one, without the script.
         self._script_loaded = False
+        self._history.doubt()
         if not self._failures:
             logger.warning("Redis is away, publishes wait: %s", error)
         timing = self._timing
@@ -290,7 +328,7 @@ class Sender:
     def _all_waiting(self) -> list[Waiting[Ticket]]:
         """What has no answer of Redis: in its order."""
         in_rounds = [each.waiting for batch in self._rounds for each in batch]
-        return [*in_rounds, *self._buffer]
+        return [*(waiting for waiting in in_rounds if waiting is not None), *self._buffer]
 
     def _give_up(self, waiting: Waiting[Ticket]) -> None:
         self.counts["given_up"] += len(waiting.tickets)

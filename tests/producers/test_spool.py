@@ -21,11 +21,15 @@ from typing import Any
 
 import pytest
 
+from hub.protocol.publication import AppendEntry
+from hub.protocol.scripts import ANSWERS_KEPT
+from hub.protocol.streams import KNOWN, Kind
 from producers.answers import Answer, Outcome, Ticket
-from producers.buffer import MemoryBuffer
+from producers.buffer import MemoryBuffer, Waiting
 from producers.errors import PublisherClosed, SpoolError, SpoolInUse
-from producers.link import Timing
+from producers.link import Link, Timing
 from producers.publisher import Publisher
+from producers.sender import Sender
 from producers.spool import Spool
 from tests.producers.redis_view import envelopes, eventually, history
 from tests.support.valkey import Valkey
@@ -332,6 +336,36 @@ async def test_the_loop_never_waits_for_the_disk(valkey: Valkey, path: Path) -> 
         goes_on.set()
     assert first.outcome is Outcome.STORED
     assert len(batches) <= 3
+    assert rows(path) == []
+
+
+async def test_ids_that_redis_forgot(valkey: Valkey, path: Path) -> None:
+    """Rows that Redis stored, and that a full disk would not let go, are not stored again: not by
+    their ids, which Redis remembers, nor without, where it stored too many since."""
+    count = 2 * ANSWERS_KEPT
+
+    def entry(n: int) -> Waiting[Ticket]:
+        return Waiting("log", Kind.LOG, "entry", AppendEntry(b'{"n":%d}' % n))
+
+    def sender(spool: Spool | None = None) -> Sender:
+        link = Link(valkey.url, name="p", timing=QUICK)
+        buffer = MemoryBuffer[Ticket]()
+        return Sender(link, producer="p", streams=KNOWN, buffer=buffer, timing=QUICK, spool=spool)
+
+    async with sender() as first:
+        for n in range(count):
+            first.submit(entry(n))
+        await first.flush()
+    spool = Spool(path)
+    await spool.open()
+    for n in (1, ANSWERS_KEPT, count - 5, count, count + 1):
+        left = entry(n - 1)
+        left.producer, left.n = "p", n
+        spool.put(left, lambda _written: None)
+    await spool.close()
+    async with sender(Spool(path)) as second:
+        await second.flush()
+    assert numbers(valkey) == list(range(count + 1))
     assert rows(path) == []
 
 
