@@ -15,7 +15,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from hub.protocol.payload import MAX_DATA_BYTES
 from hub.protocol.position import Position
@@ -41,7 +43,7 @@ _DELETED_KEPT: Final = 1_000
 _PART_BYTES: Final = MAX_DATA_BYTES // 2
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One entry of a log, and where it was acknowledged to stand.
 
     history: which one of its channel, counted from 0 by each that was lost.

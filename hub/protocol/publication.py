@@ -14,7 +14,7 @@ from hub.protocol.streams import Kind
 _encode = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
 
 
-class SetValue(msgspec.Struct, frozen=True):
+class SetValue(msgspec.Struct, frozen=True, gc=False):
     """The whole new value of a `value` channel, as JSON."""
 
     data: bytes
@@ -33,7 +33,7 @@ class PatchRows(msgspec.Struct, frozen=True):
     delete: tuple[str, ...] = ()
 
 
-class AppendEntry(msgspec.Struct, frozen=True):
+class AppendEntry(msgspec.Struct, frozen=True, gc=False):
     """One entry of a `log` channel, as JSON.
 
     With a `key`, an entry whose data equals the last one under that key is not published again,
@@ -52,7 +52,7 @@ class Touch(msgspec.Struct, frozen=True):
 Change: TypeAlias = SetValue | ReplaceRows | PatchRows | AppendEntry | Touch
 
 
-class Publication(msgspec.Struct, frozen=True):
+class Publication(msgspec.Struct, frozen=True, gc=False):
     """One publish.
 
     (producer, n) is its id: sent again with the same id, it is answered as the first time.
