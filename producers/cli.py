@@ -61,6 +61,12 @@ _COMMON = (
         metavar="NAME",
         help="What it is called: its table in the file is [sources.NAME]. [default: the source]",
     ),
+    click.Option(
+        ["--spool"],
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Keep what waits for Redis in this file, through a kill; one producer a file.",
+    ),
     click.Option(["--quiet", "-q"], is_flag=True, help="Say only what goes wrong."),
 )
 _POLLING = (
@@ -180,7 +186,9 @@ def _produce(source: type[PollingSource | FollowingSource], options: dict[str, A
     progress = Progress(quiet=options["quiet"])
     try:
         settings = read_settings(os.environ, redis=options["redis"], config=options["config"])
-        publisher = Publisher(settings.redis_url, name=name, streams=settings.streams)
+        publisher = Publisher(
+            settings.redis_url, name=name, streams=settings.streams, spool=options["spool"]
+        )
         made = source.from_options({**options, "streams": settings.streams})
         for channel in made.channels:
             check_channel(channel)

@@ -31,7 +31,7 @@ from tests.support.valkey import Valkey
 
 TEXT = page("docs/sources.md")
 OURS = entry_points(group=ENTRY_POINT_GROUP)
-COMMON = {"redis", "config", "name", "quiet"}
+COMMON = {"redis", "config", "name", "spool", "quiet"}
 
 
 def shown(option: click.Parameter) -> str:

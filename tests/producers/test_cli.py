@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from hub.protocol.publication import AppendEntry
 from producers.cli import produce
+from producers.spool_file import decode_row
 from tests.producers.redis_view import envelopes, history
 from tests.support.processes import wait_until
 from tests.support.valkey import Valkey
@@ -201,6 +205,36 @@ def test_following_until_a_signal(
     _, stderr = process.communicate(timeout=20)
     assert process.returncode == 0, stderr
     assert "decisions 3: d SELL A" in stderr
+
+
+def test_a_spool(
+    valkey: Valkey, processes: list[subprocess.Popen[str]], folder: Path, tmp_path: Path
+) -> None:
+    """Two runs can't share a spool; what a run that was killed had in it is published by the next
+    one, whatever its source, in order."""
+    spool, journal = tmp_path / "spool", tmp_path / "spool-wal"
+    options = ("--redis", valkey.url, "--spool", spool)
+    process = start(processes, "paper", "--interval", "0.02", *options)
+    wait_until(lambda: len(envelopes(valkey, "decisions")) > 0, "a decision")
+    other = run("decision-store", folder, "--once", *options)
+    assert other.exit_code == 1
+    assert "another publisher has this spool" in other.stderr
+    valkey.freeze()
+    size = journal.stat().st_size
+    wait_until(lambda: journal.stat().st_size > size + 100_000, "publishes in the spool")
+    process.kill()
+    process.communicate()
+    with closing(sqlite3.connect(spool)) as db:
+        rows = db.execute(
+            "SELECT * FROM waiting WHERE channel = 'agent' ORDER BY number"
+        ).fetchall()
+    left = [waiting.change for row in rows if (waiting := decode_row(spool, row))]
+    entries = [change.data for change in left if isinstance(change, AppendEntry)]
+    assert entries
+    valkey.thaw()
+    assert run("decision-store", folder, "--once", *options).exit_code == 0
+    told = [each.data for each in envelopes(valkey, "agent")]
+    assert told[-len(entries) :] == entries
 
 
 def test_passwords_are_not_shown(processes: list[subprocess.Popen[str]]) -> None:
