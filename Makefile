@@ -16,7 +16,7 @@ ARGS   ?=
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-BENCHMARKS := fanout sending connections ingest latency scale compression
+BENCHMARKS := fanout sending connections ingest calls latency scale compression
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format types exact mutants bench lock clean
