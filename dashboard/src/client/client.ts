@@ -6,7 +6,7 @@ import { type Channel, type Home, HubChannel } from "./channel.ts";
 import { Emitter } from "./emitter.ts";
 import { HubError } from "./errors.ts";
 import { copy } from "./json.ts";
-import { Link, type Status } from "./link.ts";
+import { isUp, Link, type Status } from "./link.ts";
 import { briefly, debugLog, type Log } from "./log.ts";
 import {
   type ChannelOptions,
@@ -21,14 +21,7 @@ import {
 import { Pace } from "./pace.ts";
 import { watchPage } from "./page.ts";
 import type * as wire from "./protocol.ts";
-import {
-  ABNORMAL,
-  NORMAL,
-  PROTOCOL_BREACH,
-  type Publish,
-  type PublishResult,
-  SUBPROTOCOL,
-} from "./protocol.ts";
+import { ABNORMAL, NORMAL, PROTOCOL_BREACH, SUBPROTOCOL } from "./protocol.ts";
 import { Rate } from "./rate.ts";
 import { Session } from "./session.ts";
 import { skewAfter } from "./skew.ts";
@@ -165,23 +158,16 @@ export class Client {
     event: string,
     data: unknown,
     { key, expiresInMs, signal }: PublishOptions = {},
-  ): Promise<PublishResult> {
+  ): Promise<wire.PublishResult> {
     signal?.throwIfAborted();
     const { state, code, reason } = this.#link.status;
     if (state !== "idle" && this.#link.isAtRest) throw new HubError(code ?? NORMAL, reason);
     // What is undefined is no part of the JSON.
-    const params = {
-      channel,
-      event,
-      data: copy(data),
-      producer: this.#producer,
-      n: ++this.#n,
-      key,
-      expires_in_ms: expiresInMs,
-    } as Publish;
+    const content = { channel, event, data: copy(data), key, expires_in_ms: expiresInMs };
+    const params = { ...content, producer: this.#producer, n: ++this.#n } as wire.Publish;
     let abort = () => {};
     try {
-      return await new Promise<PublishResult>((succeed, fail) => {
+      return await new Promise<wire.PublishResult>((succeed, fail) => {
         const request = { params, succeed, fail };
         abort = () => {
           this.#act(() => this.#session.forget(request));
@@ -407,8 +393,4 @@ export class Client {
     this.#tokens.cancel();
     socket?.close(NORMAL);
   }
-}
-
-function isUp({ state }: Status): boolean {
-  return state === "live" || state === "stale";
 }

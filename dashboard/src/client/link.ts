@@ -47,6 +47,10 @@ export interface Status {
   readonly retryAt: number | null;
 }
 
+export function isUp({ state }: Status): boolean {
+  return state === "live" || state === "stale";
+}
+
 /** Why a token is asked for. */
 export type TokenReason = "connect" | "refused" | "expiring";
 
