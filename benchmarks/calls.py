@@ -14,9 +14,9 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -172,11 +172,21 @@ def _check(case: Case, outcome: Outcome) -> None:
         raise script.Failed(f"{case.name}: expected {case.outcome}, got {outcome}")
 
 
+@contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    """No warnings: that Redis is away is what is asked for here."""
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def benchmark(options: argparse.Namespace, cores: Cores) -> Results:
     """Every case, as often as asked for."""
-    # That Redis is away is what is asked for here.
-    logging.getLogger("producers").setLevel(logging.ERROR)
-    runs = script.rounds(options.runs, CASES, lambda case: measure(case, options, cores))
+    with _quiet(logging.getLogger("producers")):
+        runs = script.rounds(options.runs, CASES, lambda case: measure(case, options, cores))
     return Results(
         benchmark="calls",
         calls=options.calls,

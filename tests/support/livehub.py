@@ -29,9 +29,9 @@ def token(
     read: Sequence[str] = ("*",),
     publish: Sequence[str] = ("*",),
     command: Sequence[str] = (),
-    ttl_seconds: float = 600,
+    ttl_seconds: float = 24 * 3600,
 ) -> str:
-    """A token that a LiveHub takes."""
+    """A token that a LiveHub takes; one that a module holds lasts for a slow run of all tests."""
     return mint_token(
         SECRET,
         subject,
