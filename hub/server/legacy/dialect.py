@@ -116,7 +116,11 @@ class Dialect:
             # A heartbeat, a notice, a welcome.
             return ()
         if feed.kind is not Kind.LOG:
-            return self._state(feed)
+            told = self._state(feed)
+            if said.state and stream_of(feed.channel) == "portfolio":
+                # The status that was told last has the account's value, which is null while stale.
+                told += self._state_of("status")
+            return told
         # It means the same in every view, so the frame keeps it.
         frame.translated = self._log(feed, said)
         return frame.translated
@@ -135,12 +139,13 @@ class Dialect:
             return (PONG,)
         if self.view.recalls and stream_of(channel) == "decisions":
             return self._newest_decision(channel)
-        status = self._followed("status")
-        if id == COMPLETING and status is not None:
-            return self._state(status)
-        return ()
+        return self._state_of("status") if id == COMPLETING else ()
 
     # States
+
+    def _state_of(self, stream: str) -> _Frames:
+        feed = self._followed(stream)
+        return () if feed is None else self._state(feed)
 
     def _state(self, feed: Feed) -> _Frames:
         sources = [feed]

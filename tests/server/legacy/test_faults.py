@@ -159,6 +159,20 @@ async def test_a_silent_agent_is_no_longer_at_work(live: LiveHub, agent: Agent) 
             assert {frame["state"] for frame in statuses} == {"error"}
 
 
+async def test_a_value_that_may_be_old_leaves_the_status(live: LiveHub, agent: Agent) -> None:
+    """An agent that is heard, while its account's poller is not, is told without the account's
+    value; and with it once that is heard again."""
+    await agent.status()
+    await agent.portfolio(lease_ms=200)
+    async with listening(live) as client:
+        told = await client.until(
+            lambda frame: frame["event"] == "status" and frame["portfolio_value"] is None
+        )
+        assert told[-1]["state"] == "running"
+        await agent.portfolio()
+        await client.until(lambda frame: frame["event"] == "status" and frame["portfolio_value"])
+
+
 # Slow dashboards
 
 
