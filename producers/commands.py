@@ -19,6 +19,7 @@ one agent share its commands. What is guaranteed, and what can't be, is in docs/
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -211,6 +212,7 @@ class Commands:
         self._held: dict[str, Command] = {}
         self._begun: OrderedDict[str, None] = OrderedDict()
         self._renewing: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         assert self._renewing is None, "commands are opened once"
@@ -240,17 +242,18 @@ class Commands:
             await self._link.close()
 
     async def __aiter__(self) -> AsyncGenerator[Command]:
-        if self._renewing is not None:
-            while True:
-                yield await self.next()
-        async with self:
-            while True:
-                yield await self.next()
+        async with contextlib.nullcontext() if self._renewing is not None else self:
+            while (command := await self.next()) is not None:
+                yield command
 
-    async def next(self, lane: Lane = Lane.ANY) -> Command:
-        """The next command, whenever one comes."""
+    def stop(self) -> None:
+        """Take no more commands: iterators end. What was begun goes on."""
+        self._stopping.set()
+
+    async def next(self, lane: Lane = Lane.ANY) -> Command | None:
+        """The next command, whenever one comes; None once no more are taken."""
         assert self._renewing is not None, "commands are opened first"
-        while True:
+        while not self._stopping.is_set():
             if self._renewing.done():
                 # Without it no command can be held, so none is begun.
                 self._renewing.result()
@@ -258,11 +261,27 @@ class Commands:
                 await self._link.ask(TAKE, lambda epoch: self._worker.take(epoch, lane))
             )
             if isinstance(found, NoneWaiting):
-                await self._link.wait(self.channel, found.seq, self._pause(found))
+                await self._wait(found)
                 continue
             command = await self._hold(found)
-            if command is not None and (not self._accepts or await command.accept()):
+            if command is None:
+                continue
+            if self._stopping.is_set():
+                await self.give_back(command)
+            elif not self._accepts or await command.accept():
                 return command
+        return None
+
+    async def _wait(self, found: NoneWaiting) -> None:
+        """Return when there may be a command, and when no more are to be taken."""
+        news = asyncio.ensure_future(self._link.wait(self.channel, found.seq, self._pause(found)))
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait([news, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            news.cancel()
+            stopping.cancel()
+            await asyncio.wait([news, stopping])
 
     def _pause(self, found: NoneWaiting) -> float:
         # A millisecond late: what is due then is due, and not almost.

@@ -20,18 +20,19 @@ import functools
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, Unpack
 
 from producers.answers import Answer
 from producers.errors import PublisherClosed
 from producers.publisher import Options, Publisher
+from producers.sync_commands import SyncCommands
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Beyond the drain: for links and files to be closed.
+# Beyond the two drains: for last words, and for links and files to be closed.
 _LAST_SECONDS: Final = 5.0
 
 
@@ -59,6 +60,8 @@ class SyncPublisher:
         self._loop: asyncio.AbstractEventLoop
         self._end: asyncio.Event
         self._opened: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self.workers: set[SyncCommands] = set()
+        """Who takes commands by its thread, and is to end before it."""
 
     @property
     def counts(self) -> Counter[str]:
@@ -82,6 +85,14 @@ class SyncPublisher:
     positions = _blocking(Publisher.positions)
     flush = _blocking(Publisher.flush)
     ping = _blocking(Publisher.ping)
+
+    def commands(
+        self, *, agent: str | None = None, idempotent: Collection[str] = (), accept: bool = True
+    ) -> SyncCommands:
+        """The commands to an agent, on a link of their own: see `producers.sync_commands`."""
+        return SyncCommands(
+            self, self._publisher.commands(agent=agent, idempotent=idempotent, accept=accept)
+        )
 
     def hand_over(
         self, channel: str, event: str, data: object, *, key: str = ""
@@ -140,14 +151,15 @@ class SyncPublisher:
         self._opened.result()
 
     def close(self) -> None:
-        """Wait for what has no answer, as long as `drain_seconds`; then spool it, and end."""
+        """End: commands that were begun have `drain_seconds`, then publishes that have no answer;
+        what has none then is spooled."""
         if self._thread is None or self._pid != os.getpid():
             return
         atexit.unregister(self.close)
         with self._starting:
             if self._thread.is_alive() and self._opened.exception() is None:
                 self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join(self._publisher.timing.drain_seconds + _LAST_SECONDS)
+        self._thread.join(2 * self._publisher.timing.drain_seconds + _LAST_SECONDS)
 
     def is_own_thread(self) -> bool:
         """Whether this is the thread that the publisher lives in."""
@@ -180,3 +192,6 @@ class SyncPublisher:
         async with self._publisher:
             self._opened.set_result(None)
             await self._end.wait()
+            while self.workers:
+                seconds = self._publisher.timing.drain_seconds
+                await asyncio.gather(*[worker.end(seconds) for worker in self.workers])

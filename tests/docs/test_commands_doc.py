@@ -41,7 +41,7 @@ from tests.support.command_desk import CHANNEL, Desk
 from tests.support.valkey import Valkey
 
 TEXT = page("docs/commands.md")
-SENDER, AGENT, _LOOP = blocks(TEXT, "python")
+SENDER, AGENT, _LOOP, SYNC_AGENT = blocks(TEXT, "python")
 USERS = blocks(TEXT, "redis")[0].splitlines()
 QUICK = CommandTiming(look_seconds=0.02)
 
@@ -88,8 +88,9 @@ def test_figures_in_passing_are_the_code() -> None:
         assert phrase in TEXT, phrase
 
 
-def test_the_programs_run(valkey: Valkey, tmp_path: Path) -> None:
-    """The agent of the text obeys the sender of the text."""
+@pytest.mark.parametrize("agent_text", [AGENT, SYNC_AGENT], ids=["asyncio", "threads"])
+def test_the_programs_run(valkey: Valkey, tmp_path: Path, agent_text: str) -> None:
+    """Both agents of the text obey the sender of the text."""
     hub = RunningHub(valkey)
     hub.start()
     kept = {name: text for name, text in os.environ.items() if not name.startswith("TAPECAST_")}
@@ -108,7 +109,7 @@ def test_the_programs_run(valkey: Valkey, tmp_path: Path) -> None:
             [sys.executable, "-u", program], env=environ, stdout=subprocess.PIPE, text=True
         )
 
-    agent, sender = start("agent", AGENT), start("sender", SENDER)
+    agent, sender = start("agent", agent_text), start("sender", SENDER)
     assert sender.stdout
     assert agent.stdout
     try:
@@ -177,8 +178,10 @@ async def test_an_agent_needs_the_rights_that_are_told(valkey: Valkey, desk: Des
     timing = CommandTiming(look_seconds=0.02, lease_seconds=0.1)
     async with asyncio.timeout(DEADLINE_SECONDS):
         async with Commands(url, agent="desk-7", timing=timing) as commands:
-            await (await commands.next()).done({"x": 1})
-            command = await commands.next()
+            first, command = await commands.next(), await commands.next()
+            assert first is not None
+            assert command is not None
+            await first.done({"x": 1})
             waiting = asyncio.create_task(commands.next())
             due = keys.due_commands(CHANNEL)
             before = desk.client.zscore(due, command.id)

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import redis
+
 from producers import acknowledged, buffer, intake, logs, spool
 from producers.answers import Outcome
 from producers.link import Timing
@@ -16,10 +18,12 @@ from producers.publisher import Options, Publisher
 from tests.docs.pages import ROOT, blocks, page, table
 from tests.docs.test_readme import lines_of_code
 from tests.producers.redis_view import history
+from tests.support.command_desk import Desk
+from tests.support.processes import wait_until
 from tests.support.valkey import Valkey
 
 TEXT = page("docs/producers.md")
-AGENT, LOGGING, FUNCTIONS = blocks(TEXT, "python")
+AGENT, LOGGING, FUNCTIONS, OBEYING = blocks(TEXT, "python")
 
 
 def run(program: str, valkey: Valkey, folder: Path) -> list[str]:
@@ -55,6 +59,21 @@ def test_the_log_and_the_functions(valkey: Valkey, tmp_path: Path) -> None:
     assert run(FUNCTIONS, valkey, tmp_path) == []
     assert [data["id"] for _event, data in history(valkey, "decisions")] == ["at-79500"]
     assert [data["size"] for _event, data in history(valkey, "fills:desk-7")] == ["0.5"]
+
+
+def test_the_agent_that_obeys(valkey: Valkey, tmp_path: Path) -> None:
+    """It does what it is sent."""
+    kept = {name: value for name, value in os.environ.items() if "TAPECAST_" not in name}
+    environ = {**kept, "PYTHONPATH": str(ROOT), "TAPECAST_REDIS_URL": valkey.url}
+    with (
+        redis.Redis(unix_socket_path=str(valkey.socket)) as client,
+        subprocess.Popen([sys.executable, "-c", OBEYING], cwd=tmp_path, env=environ) as agent,
+    ):
+        desk = Desk(client)
+        desk.send()
+        wait_until(lambda: "command.done" in desk.events(), "it is done")
+        agent.kill()
+    assert desk.log()[-1][1]["result"] == {"obeyed": "agent.pause", "asked_by": "ann"}
 
 
 def test_every_outcome_is_in_the_table() -> None:

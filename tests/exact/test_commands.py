@@ -172,6 +172,7 @@ async def test_a_careless_agent_is_seen(valkey: Valkey, careful: bool) -> None:
             commands = Commands(valkey.url, agent="desk-7", accept=careful, timing=TIMING)
             await commands.__aenter__()
             command = await commands.next()
+            assert command is not None
             client.hincrby(EFFECTS, command.id, 1)
             if is_killed:
                 commands._held.clear()

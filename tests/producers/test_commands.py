@@ -43,7 +43,9 @@ async def commands(valkey: Valkey) -> AsyncIterator[Commands]:
 async def take(commands: Commands) -> Command:
     """The next command, which must come."""
     async with asyncio.timeout(DEADLINE_SECONDS):
-        return await commands.next()
+        command = await commands.next()
+    assert command is not None
+    return command
 
 
 def last(desk: Desk) -> tuple[str, Any]:
