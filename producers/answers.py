@@ -63,8 +63,6 @@ class Ticket(asyncio.Future[Answer]):
         super().__init__()
         self.patient = patient
         self.spooled = False
-        # Whoever was cancelled while waiting doesn't ask for the error any more.
-        self.add_done_callback(_seen)
 
     def answer(self, answer: Answer) -> None:
         """Tell, if nothing was told before."""
@@ -76,9 +74,6 @@ class Ticket(asyncio.Future[Answer]):
         if self.done():
             return False
         self.set_exception(error)
+        # Asked for here, since whoever was cancelled while waiting does not any more.
+        self.exception()
         return True
-
-
-def _seen(ticket: asyncio.Future[Answer]) -> None:
-    if not ticket.cancelled():
-        ticket.exception()

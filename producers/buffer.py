@@ -46,6 +46,7 @@ class Waiting(Generic[Ticket]):
 
     (producer, n): its id, 0 until it has one.
     row: its place in the spool, 0 until it has one.
+    size_bytes: what it counts for in the buffer that it is in.
     sealed: an earlier run may have sent it, so it stays as it is.
     replicas: how many are to have it, within so many milliseconds, for its callers to be told so.
     """
@@ -59,13 +60,10 @@ class Waiting(Generic[Ticket]):
     producer: str = ""
     n: int = 0
     row: int = 0
+    size_bytes: int = field(default=0, compare=False)
     sealed: bool = False
     replicas: int = 0
     replica_timeout_ms: int = 0
-
-    @property
-    def size_bytes(self) -> int:
-        return _OVERHEAD_BYTES + _size_of(self.change)
 
 
 @dataclass(slots=True)
@@ -130,8 +128,7 @@ class MemoryBuffer(Generic[Ticket]):
         return self._bytes
 
     def restore(self, sealed: Waiting[Ticket]) -> None:
-        self._waiting[next(self._numbers)] = sealed
-        self._bytes += sealed.size_bytes
+        self._put(sealed, _OVERHEAD_BYTES + _size_of(sealed.change))
 
     def add(self, new: Waiting[Ticket]) -> Added[Ticket]:
         number = self._last.get(new.channel)
@@ -152,16 +149,21 @@ class MemoryBuffer(Generic[Ticket]):
         return taken
 
     def _append(self, new: Waiting[Ticket]) -> Added[Ticket]:
-        given_up = self._make_room(1, new.size_bytes, spared=None)
+        size_bytes = _OVERHEAD_BYTES + _size_of(new.change)
+        given_up = self._make_room(1, size_bytes, spared=None)
         if given_up is None:
             return Added(None)
-        number = next(self._numbers)
-        self._waiting[number] = new
-        self._last[new.channel] = number
-        self._bytes += new.size_bytes
+        number = self._last[new.channel] = self._put(new, size_bytes)
         if not isinstance(new.change, AppendEntry):
             self._conflatable[number] = None
         return Added(new, given_up=given_up)
+
+    def _put(self, waiting: Waiting[Ticket], size_bytes: int) -> int:
+        number = next(self._numbers)
+        self._waiting[number] = waiting
+        waiting.size_bytes = size_bytes
+        self._bytes += size_bytes
+        return number
 
     def _merge(
         self, number: int, older: Waiting[Ticket], change: Change, new: Waiting[Ticket]
@@ -171,6 +173,7 @@ class MemoryBuffer(Generic[Ticket]):
         if given_up is None:
             return Added(None)
         self._bytes += more_bytes
+        older.size_bytes += more_bytes
         # A touch carries no event of its own.
         if not isinstance(new.change, Touch):
             older.event = new.event

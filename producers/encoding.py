@@ -26,6 +26,9 @@ MAX_EXPONENT: Final = 64
 # What a reader's float can hold, about; Python itself writes no more than 4,300 digits.
 MAX_INTEGER_BITS: Final = 1023
 
+# A dict is found at once; ABCs are asked in Python.
+_MAPPINGS: Final = (dict, Mapping)
+
 _encoder = msgspec.json.Encoder(order="sorted")
 
 
@@ -58,10 +61,12 @@ def require_aware(where: str, value: datetime) -> None:
 
 
 def _plain(value: object, where: str, depth: int) -> object:
-    # Enums first: the members of a StrEnum are strings too.
+    # Most of what travels, and no subclass: the members of a StrEnum are strings too.
+    if type(value) is str or value is None:
+        return value
     if isinstance(value, Enum):
         return value.value
-    if value is None or isinstance(value, bool | str):
+    if isinstance(value, bool | str):
         return value
     if isinstance(value, int):
         if value.bit_length() > MAX_INTEGER_BITS:
@@ -89,7 +94,7 @@ def _plain_container(value: object, where: str, depth: int) -> object:
             field: _plain(getattr(value, field), f"{where}.{field}", depth - 1)
             for field in value.__struct_fields__
         }
-    if isinstance(value, Mapping):
+    if isinstance(value, _MAPPINGS):
         for key in value:
             if not isinstance(key, str):
                 raise InvalidPayload(where, "keys that are strings", key)

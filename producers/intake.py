@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, TypedDict
 
 import msgspec
@@ -24,6 +25,8 @@ from producers.errors import InvalidPayload, PublishRefused
 from producers.sender import Sender
 
 REPLICA_TIMEOUT_MS: Final = 100
+
+_STREAMS_KEPT: Final = 1_000
 
 
 class Assurance(TypedDict, total=False):
@@ -47,6 +50,8 @@ class Intake:
     def __init__(self, sender: Sender, streams: Mapping[str, Stream]) -> None:
         self._sender = sender
         self._streams = streams
+        # Each publish asks for it, more than once.
+        self.stream = lru_cache(_STREAMS_KEPT)(self._stream)
 
     def change(self, channel: str, data: object) -> Change:
         """What publishes `data`, as the channel's kind takes it."""
@@ -125,7 +130,7 @@ class Intake:
         )
         return ticket
 
-    def stream(self, channel: str) -> Stream:
+    def _stream(self, channel: str) -> Stream:
         """The options of the channel's stream."""
         try:
             check_channel(channel)
