@@ -227,10 +227,17 @@ class InletWorker:
 
     async def _prepare(self, taken: Taken) -> list[_Call]:
         looked_up: dict[str, Kind] = {}
-        return [await self._call_for(id, fields, looked_up) for id, fields in taken.entries]
+        new_epoch = secrets.token_urlsafe(6)
+        return [
+            await self._call_for(id, fields, looked_up, new_epoch) for id, fields in taken.entries
+        ]
 
     async def _call_for(
-        self, id: str, fields: Sequence[bytes] | None, looked_up: dict[str, Kind]
+        self,
+        id: str,
+        fields: Sequence[bytes] | None,
+        looked_up: dict[str, Kind],
+        new_epoch: str,
     ) -> _Call:
         """The call that passes an entry on; the one that buries it, where it is bad."""
         if fields is None:
@@ -244,7 +251,7 @@ class InletWorker:
                 entry,
                 kind,
                 stream_options(entry.channel, self._streams),
-                secrets.token_urlsafe(6),
+                new_epoch,
                 kind_is_sure=entry.channel in looked_up,
             )
         except (ProtocolError, ChannelUnavailableError) as error:

@@ -189,8 +189,10 @@ local function bury(reason)
 end
 
 if redis.call('GET', LEASE) ~= ARGV[2] then return 'lost' end
-if #redis.call('XPENDING', INLET, group, id, id, 1) == 0 then return 'gone' end
-if redis.call('XPENDING', INLET, group, '-', '+', 1)[1][1] ~= id then return 'later' end
+local oldest = redis.call('XPENDING', INLET, group, '-', '+', 1)[1]
+if not oldest or oldest[1] ~= id then
+  return #redis.call('XPENDING', INLET, group, id, id, 1) == 0 and 'gone' or 'later'
+end
 if ARGV[8] ~= '' then return bury(ARGV[8]) end
 if name ~= '' and redis.call('ZSCORE', NAMES, name) then
   redis.call('XACK', INLET, group, id)
