@@ -3,7 +3,7 @@
 `producers.Publisher` publishes as fast as it can, with many calls at a time, which share its round
 trips: entries of one log, values and rows of a table on as many channels as calls. The producer
 has one core and Valkey the other. Then the same beside a hub that has a core of its own and one
-subscriber on each channel.
+subscriber on each channel. And what an entry of an inlet costs, see `benchmarks.inlet`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import load, plot, producer, report, script, servers
+from benchmarks import inlet, load, plot, producer, report, script, servers
 from benchmarks.load import SATURATED
 from benchmarks.report import Figures
 from benchmarks.servers import Cores, write_tokens
@@ -58,7 +58,9 @@ class Results(msgspec.Struct, frozen=True):
     runs: int
     shared_core: bool
     machine: str
+    entries: int
     kinds: dict[str, Figures]
+    inlet: Figures
 
 
 def measure(kind: Kind, options: argparse.Namespace, cores: Cores) -> Run:
@@ -138,6 +140,7 @@ def _plan(at: servers.Setting, kind: Kind, options: argparse.Namespace) -> produ
 def benchmark(options: argparse.Namespace, cores: Cores) -> Results:
     """Every kind, as often as asked for."""
     runs = script.rounds(options.runs, Kind, lambda kind: measure(kind, options, cores))
+    of_inlet = [inlet.measure(options.entries, cores) for _ in range(options.runs)]
     return Results(
         benchmark="ingest",
         tasks=options.tasks,
@@ -145,7 +148,9 @@ def benchmark(options: argparse.Namespace, cores: Cores) -> Results:
         runs=options.runs,
         shared_core=cores.server == cores.load,
         machine=report.machine(),
+        entries=options.entries,
         kinds={str(kind): report.figures(of_kind) for kind, of_kind in runs.items()},
+        inlet=report.figures(of_inlet),
     )
 
 
@@ -158,7 +163,7 @@ def tables(results: Results) -> str:
             f"{of['producer_us']:.1f}",
             f"{of['redis_us']:.1f}",
             f"{of['hub_us']:.1f}",
-            _limit(of),
+            _limit({"producer": of["producer_busy"].median, "Valkey": of["redis_busy"].median}),
             f"{1e6 / of['redis_us'].median:,.0f}",
             f"{1e6 / of['hub_us'].median:,.0f}",
         ]
@@ -171,13 +176,27 @@ def tables(results: Results) -> str:
         "where nobody was, producer and Valkey waited for each other, as a Publisher has one round "
         "under way at a time. Those of Valkey and of a hub are a core's second divided by the CPU "
         "time of a publish.\n\n"
-        f"{report.table(header, rows)}"
+        f"{report.table(header, rows)}\n\n{_table_of_inlet(results)}"
     )
 
 
-def _limit(of: Figures) -> str:
+def _table_of_inlet(results: Results) -> str:
+    of = results.inlet
+    names = ("adding_us", "worker_us", "redis_us")
+    row = [f"{of['per_second']:,.0f}", *(f"{of[name]:.1f}" for name in names)]
+    row.append(_limit({"both": of["programs_busy"].median, "Valkey": of["redis_busy"].median}))
+    row.append(f"{1e6 / of['redis_us'].median:,.0f}")
+    header = ["entries/s", "adding, CPU us each", "`tapecast ingest`, CPU us", "Valkey, CPU us"]
+    header += ["the limit", "Valkey's limit/s"]
+    return (
+        f"{results.entries:,} entries that a program adds to a Redis Stream in pipelines of "
+        f"{inlet.PIPELINE}, and `tapecast ingest` publishes meanwhile. Both share a core:\n\n"
+        f"{report.table(header, [row])}"
+    )
+
+
+def _limit(shares: dict[str, float]) -> str:
     """Who is full; else each waits for the other, as a Publisher has one round under way."""
-    shares = {"producer": of["producer_busy"].median, "Valkey": of["redis_busy"].median}
     full = [f"{name}, full" for name, share in shares.items() if share > SATURATED]
     return full[0] if full else " + ".join(f"{n} {s:.0%}" for n, s in shares.items())
 
@@ -200,7 +219,10 @@ def read_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=float, default=5.0, metavar="S", help="to publish for (5)"
     )
-    return script.parse(parser, arguments, {"seconds": 2.0})
+    parser.add_argument(
+        "--entries", type=int, default=100_000, metavar="N", help="of the inlet (100,000)"
+    )
+    return script.parse(parser, arguments, {"seconds": 2.0, "entries": 20_000})
 
 
 def main(arguments: Sequence[str]) -> int:

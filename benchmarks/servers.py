@@ -146,6 +146,11 @@ def tapecast(at: Setting, *options: str) -> AbstractContextManager[Server]:
     return running(at, tapecast_command(at, *options))
 
 
+def ingest_command(at: Setting) -> list[str]:
+    """The command line of `tapecast ingest` on its default inlet."""
+    return [_TAPECAST, "ingest", "--redis", at.redis]
+
+
 def compressing_tapecast(at: Setting) -> AbstractContextManager[Server]:
     """`tapecast serve` that agrees to compression where it is offered, as its plans do."""
     environment = {"TAPECAST_COMPRESSION": "true"}

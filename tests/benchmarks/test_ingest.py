@@ -13,12 +13,16 @@ from benchmarks import ingest, load
 def test_every_kind_is_published_alone_and_beside_a_hub(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Each kind has the CPU time of a publish at the producer, at Valkey and at the hub."""
-    assert ingest.main(["--tasks", "4", "--seconds", "0.2", "--runs", "1"]) == 0
+    """Each kind has the CPU time of a publish at the producer, at Valkey and at the hub; an entry
+    of the inlet has that of who adds it, who publishes it, and Valkey."""
+    options = ["--tasks", "4", "--seconds", "0.2", "--entries", "1200", "--runs", "1"]
+    assert ingest.main(options) == 0
     line, *shown = capsys.readouterr().out.splitlines()
     results = json.loads(line)
     assert list(results["kinds"]) == ["value", "table", "log"]
     for of in results["kinds"].values():
         for figure in ("per_second", "producer_us", "redis_us", "hub_us"):
             assert of[figure]["median"] > 0, figure
-    assert len(shown) == 2 + 2 + 3
+    for figure in ("per_second", "adding_us", "worker_us", "redis_us"):
+        assert results["inlet"][figure]["median"] > 0, figure
+    assert len(shown) == (2 + 2 + 3) + 1 + (2 + 2 + 1)
