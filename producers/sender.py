@@ -45,6 +45,7 @@ logger = logging.getLogger(__name__)
 ROUND_PUBLISHES: Final = 256
 ROUND_BYTES: Final = 4 * 1024 * 1024
 assert ROUND_PUBLISHES <= ANSWERS_KEPT
+_ANSWERED_AT_ONCE: Final = 32
 
 _Stored: TypeAlias = tuple[Waiting[Ticket], Receipt]
 
@@ -218,16 +219,24 @@ class Sender:
         batch = self._rounds[0]
         if self._history.is_expecting:
             batch = [each for each in batch if not self._was_stored_before(each)]
+            self._rounds[0] = batch
         loading = [] if self._script_loaded else [LOAD_SCRIPT]
         waiting = wait_call(batch)
         commands = [*loading, *calls(batch, self._streams)]
         await self._link.send(commands if waiting is None else [*commands, waiting[0]])
-        replies = await self._link.replies(len(commands))
-        self._script_loaded = True
-        stored, again, not_now = self._settle(batch, replies[len(loading) :])
-        if again:
-            self._rounds[0] = again
-        else:
+        await self._link.replies(len(loading))
+        stored: list[_Stored] = []
+        again: list[InRound] = []
+        not_now: ResponseError | None = None
+        # Answered piece by piece, callers go on while Redis is at the rest.
+        at_once = _ANSWERED_AT_ONCE if waiting is None else len(batch)
+        while piece := batch[:at_once]:
+            replies = await self._link.replies(len(piece))
+            self._script_loaded = True
+            not_now = self._settle(piece, replies, stored, again) or not_now
+            del batch[: len(piece)]
+            self._rounds[0] = [*again, *batch]
+        if not again:
             self._rounds.popleft()
         if waiting is not None:
             await self._tell_replicated(stored, waiting[1])
@@ -240,13 +249,15 @@ class Sender:
         return known
 
     def _settle(
-        self, batch: list[InRound], replies: list[Any]
-    ) -> tuple[list[_Stored], list[InRound], ResponseError | None]:
-        """Answer what can be answered: what is stored and waits for replicas, what is to be sent
-        again, and why."""
+        self,
+        batch: list[InRound],
+        replies: list[Any],
+        stored: list[_Stored],
+        again: list[InRound],
+    ) -> ResponseError | None:
+        """Answer what can be answered. What is stored and waits for replicas is added to `stored`,
+        what is to be sent again to `again`, and why is returned."""
         now = asyncio.get_running_loop().time()
-        stored: list[_Stored] = []
-        again: list[InRound] = []
         not_now: ResponseError | None = None
         for each, reply in zip(batch, replies, strict=True):
             waiting = each.waiting
@@ -272,7 +283,7 @@ class Sender:
                 stored.append((waiting, receipt))
             else:
                 _answer_all(waiting, Answer(Outcome.STORED, receipt))
-        return stored, again, not_now
+        return not_now
 
     async def _tell_replicated(self, stored: list[_Stored], seconds: float) -> None:
         have: int | Exception = 0

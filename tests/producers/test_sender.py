@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from hub.protocol.streams import Kind, Stream
 from producers.answers import Answer, Outcome, Ticket
 from producers.buffer import MemoryBuffer
 from producers.errors import ProducerError, PublisherClosed, PublishRefused
-from producers.link import Timing
+from producers.link import Link, Timing
 from producers.publisher import Publisher
 from producers.sender import ROUND_PUBLISHES
 from tests.producers.redis_view import command, envelopes, eventually, history
@@ -89,6 +90,34 @@ async def test_links_that_break(valkey: Valkey) -> None:
                 await asyncio.sleep(0)
         await asyncio.gather(*calls)
     assert numbers(valkey) == list(range(600))
+
+
+async def test_a_link_that_breaks_in_the_middle_of_the_answers(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who had an answer has it before the others do, and what was answered is not sent again."""
+    real, pieces = Link.replies, 0
+
+    async def breaks_off(self: Link, count: int, *, more_seconds: float = 0.0) -> list[Any]:
+        nonlocal pieces
+        pieces += count > 1
+        if pieces == 2:
+            raise ConnectionResetError
+        return await real(self, count, more_seconds=more_seconds)
+
+    async with publisher(valkey) as to:
+        await entry(to, 0)
+        command(valkey, "CONFIG", "RESETSTAT")
+        monkeypatch.setattr(Link, "replies", breaks_off)
+        calls = [entry(to, n) for n in range(1, 101)]
+        await eventually(lambda: to.is_away, "a link that breaks")
+        answered = sum(call.done() for call in calls)
+        assert 0 < answered < 100
+        assert to._sender.unanswered == 100 - answered
+        answers = await asyncio.gather(*calls)
+    assert [seq_of(each) for each in answers] == list(range(2, 102))
+    assert numbers(valkey) == list(range(101))
+    assert command(valkey, "INFO", "commandstats")["cmdstat_evalsha"]["calls"] == 200 - answered
 
 
 async def test_killed_redis(durable_valkey: Valkey) -> None:
