@@ -157,8 +157,9 @@ class SourceCommand(click.Command):
             table = read_source(os.environ, name, config=given.get("config"))
         except BadSettings as error:
             raise click.UsageError(str(error)) from None
-        common = {each.name for each in _COMMON}
-        known = {each.name for each in self.params if each.name} - common | self._source.tables
+        # Where Redis is, and which file and table this is, is not said in the table.
+        outside = {each.name for each in _COMMON} - {"spool"}
+        known = {each.name for each in self.params if each.name} - outside | self._source.tables
         for unknown in table.keys() - known:
             names = ", ".join(sorted(known))
             raise click.UsageError(

@@ -3,9 +3,9 @@
 The rules:
 
 1. A post is answered 200 once it is stored in Redis, with its position. Where that takes longer
-   than a sender waits, it is answered 202, "buffered": accepted, in the memory of this process, and
-   published when Redis is back. What had to be given up after that is told, on health and in the
-   log.
+   than a sender waits, it is answered 202, "buffered": accepted, in the memory of this process
+   and in its spool, if it has one, and published when Redis is back. What had to be given up after
+   that is told, on health and in the log.
 2. A post that comes twice is published once, and answered as the first was. What it is known by is
    its id (`webhook-id`, `idempotency-key`), the `key` of its rule, or for a while its content.
    Where there is an id or key, a log knows it over restarts too.
