@@ -9,6 +9,7 @@ is decided by the scripts (`command_scripts`).
 from __future__ import annotations
 
 import enum
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -16,6 +17,7 @@ import msgspec
 from hub.protocol import codes
 from hub.protocol.channels import check_channel, check_event, check_pattern, stream_of
 from hub.protocol.errors import ChannelNameError, PayloadError, ProtocolError
+from hub.protocol.keys import NAMES_KEPT
 from hub.protocol.payload import canonical, parse
 from hub.protocol.position import Position
 
@@ -128,11 +130,11 @@ def check_command_pattern(pattern: str) -> str:
     )
 
 
+@lru_cache(NAMES_KEPT)
 def check_publishable(channel: str) -> str:
     """Return a channel's name, or raise: ChannelNameError, and ProtocolError where commands travel,
     since what is published there would look like one and be none."""
-    # Every publish passes here, so a call that can be done without is.
-    if check_channel(channel).startswith(STREAM) and is_commands(channel):
+    if is_commands(check_channel(channel)):
         message = (
             f"{channel}: commands are sent through a hub, which says who sent them "
             "(`tapecast command`)"

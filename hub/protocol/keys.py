@@ -6,7 +6,12 @@ One hash tag a channel, so that all its keys share a cluster slot (Redis Cluster
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 PREFIX = "tapecast:"
+
+NAMES_KEPT = 1_000
+"""Channels whose names are kept made, since each publish needs them."""
 
 
 def pubsub(channel: str) -> str:
@@ -40,6 +45,18 @@ def answers(channel: str, producer: str) -> str:
     """Hash: a ring of a producer's last publishes, n modulo its size to n and answer; expires when
     the producer is gone."""
     return f"{pubsub(channel)}:ids:{producer}"
+
+
+@lru_cache(NAMES_KEPT)
+def of_publish(channel: str, producer: str) -> tuple[str, str, str, str, str]:
+    """What a producer's publishes to a channel touch, in the order of the script's KEYS."""
+    return (
+        meta(channel),
+        log(channel),
+        state(channel),
+        entry_keys(channel),
+        answers(channel, producer),
+    )
 
 
 # Of a channel that carries commands, besides.

@@ -8,7 +8,6 @@ before its first write. Both are called by hash (`EVALSHA`); the caller loads th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -272,8 +271,6 @@ return {meta[1], meta[2], meta[3], meta[4], meta[5] or '0', left, state, entries
 _Keys: TypeAlias = tuple[str, ...]
 _decode_changes = msgspec.json.Decoder(tuple[_Keys, _Keys, _Keys]).decode
 
-_KEYS_KEPT = 1_000
-
 _OPERATIONS = {SetValue: "set", AppendEntry: "append", PatchRows: "patch", ReplaceRows: "replace"}
 
 
@@ -282,7 +279,7 @@ def publish_call(publication: Publication, stream: Stream, new_epoch: str) -> Ca
 
     Raises ChannelNameError, and ProtocolError where commands travel.
     """
-    channel, change = publication.channel, publication.change
+    channel, change = check_publishable(publication.channel), publication.change
     body: tuple[Argument, ...]
     match change:
         case SetValue(data):
@@ -296,7 +293,7 @@ def publish_call(publication: Publication, stream: Stream, new_epoch: str) -> Ca
         case _:
             body = ()
     return Call(
-        _publish_keys(channel, publication.producer),
+        keys.of_publish(channel, publication.producer),
         (
             keys.pubsub(channel),
             channel,
@@ -314,19 +311,6 @@ def publish_call(publication: Publication, stream: Stream, new_epoch: str) -> Ca
             MAX_DATA_BYTES,
             *body,
         ),
-    )
-
-
-@lru_cache(_KEYS_KEPT)
-def _publish_keys(channel: str, producer: str) -> tuple[str, ...]:
-    """The keys of a producer's publishes to a channel, which are made again and again."""
-    check_publishable(channel)
-    return (
-        keys.meta(channel),
-        keys.log(channel),
-        keys.state(channel),
-        keys.entry_keys(channel),
-        keys.answers(channel, producer),
     )
 
 
