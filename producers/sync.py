@@ -54,7 +54,9 @@ class SyncPublisher:
     def __init__(self, url: str, **options: Unpack[Options]) -> None:
         self.name = options.get("name", "producer")
         self._publisher = Publisher(url, **options)
-        self._starting = threading.Lock()
+        # Reentrant, as a handler of signals may publish in the middle of a call.
+        self._gate = threading.RLock()
+        self._takes_calls = False
         self._thread: threading.Thread | None = None
         self._pid = 0
         self._loop: asyncio.AbstractEventLoop
@@ -111,9 +113,33 @@ class SyncPublisher:
 
         Raises what it raises, PublisherClosed, and what `open` raises.
         """
+        self._enter()
+        # No future of `concurrent.futures`: its lock is the waiting thread's while that begins to
+        # wait. A handler of a signal that comes then, and publishes, would wait for the publisher's
+        # thread, and that for the lock.
+        ended = threading.Lock()
+        ended.acquire()
+        tasks: list[asyncio.Task[T]] = []
+
+        def begin() -> None:
+            task = self._loop.create_task(call)
+            tasks.append(task)
+            task.add_done_callback(end)
+
+        def end(task: asyncio.Task[T]) -> None:
+            # Whoever was interrupted while waiting doesn't ask for the error any more.
+            if not task.cancelled():
+                task.exception()
+            ended.release()
+
+        with self._gate:
+            self._check_takes_calls()
+            call = method(self._publisher, *args, **kwargs)
+            self._loop.call_soon_threadsafe(begin)
+        ended.acquire()
         try:
-            return self.start(method, *args, **kwargs).result()
-        except concurrent.futures.CancelledError:
+            return tasks[0].result()
+        except asyncio.CancelledError:
             raise PublisherClosed(self.name, "the publisher was closed meanwhile") from None
 
     def start(
@@ -124,27 +150,27 @@ class SyncPublisher:
         **kwargs: P.kwargs,
     ) -> concurrent.futures.Future[T]:
         """The same without waiting: the future gets what is returned or raised."""
+        self._enter()
+        with self._gate:
+            self._check_takes_calls()
+            call = method(self._publisher, *args, **kwargs)
+            return asyncio.run_coroutine_threadsafe(call, self._loop)
+
+    def _enter(self) -> None:
         if self.is_own_thread():
             raise RuntimeError("expected a call from another thread than the publisher's own")
         self.open()
-        call = method(self._publisher, *args, **kwargs)
-        try:
-            return asyncio.run_coroutine_threadsafe(call, self._loop)
-        except RuntimeError:
-            call.close()
-            raise PublisherClosed(self.name, "the publisher is closed") from None
+
+    def _check_takes_calls(self) -> None:
+        if not self._takes_calls:
+            raise PublisherClosed(self.name, "the publisher is closed")
 
     def open(self) -> None:
         """Start the thread, if it was not started; raises SpoolInUse and SpoolError."""
         if self._thread is None:
-            with self._starting:
+            with self._gate:
                 if self._thread is None:
-                    self._pid = os.getpid()
-                    self._thread = threading.Thread(
-                        target=self._run, name=f"publisher {self.name}", daemon=True
-                    )
-                    self._thread.start()
-                    atexit.register(self.close)
+                    self._begin()
         if self._pid != os.getpid():
             text = "made before this process was forked; make a publisher of its own in it"
             raise PublisherClosed(self.name, text)
@@ -156,9 +182,10 @@ class SyncPublisher:
         if self._thread is None or self._pid != os.getpid():
             return
         atexit.unregister(self.close)
-        with self._starting:
-            if self._thread.is_alive() and self._opened.exception() is None:
-                self._loop.call_soon_threadsafe(self._end.set)
+        if self._opened.exception() is None:
+            with self._gate:
+                if self._takes_calls:
+                    self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join(2 * self._publisher.timing.drain_seconds + _LAST_SECONDS)
 
     def is_own_thread(self) -> bool:
@@ -177,6 +204,19 @@ class SyncPublisher:
     ) -> None:
         self.close()
 
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._thread = threading.Thread(
+            target=self._run, name=f"publisher {self.name}", daemon=True
+        )
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            # At the end of the interpreter there are no new threads.
+            self._thread = None
+            raise PublisherClosed(self.name, str(error)) from error
+        atexit.register(self.close)
+
     def _run(self) -> None:
         try:
             asyncio.run(self._live())
@@ -189,9 +229,17 @@ class SyncPublisher:
     async def _live(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._end = asyncio.Event()
-        async with self._publisher:
-            self._opened.set_result(None)
-            await self._end.wait()
-            while self.workers:
-                seconds = self._publisher.timing.drain_seconds
-                await asyncio.gather(*[worker.end(seconds) for worker in self.workers])
+        try:
+            async with self._publisher:
+                self._takes_calls = True
+                self._opened.set_result(None)
+                await self._end.wait()
+                while self.workers:
+                    seconds = self._publisher.timing.drain_seconds
+                    await asyncio.gather(*[worker.end(seconds) for worker in self.workers])
+        finally:
+            with self._gate:
+                self._takes_calls = False
+            # A call that came just before is a task after this, and ends as all tasks do. Left to
+            # the end of the loop, it would never be answered.
+            await asyncio.sleep(0)

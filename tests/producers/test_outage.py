@@ -108,6 +108,22 @@ def test_killed_in_the_middle_of_an_outage(durable_valkey: Valkey, start: Start)
 
 
 @pytest.mark.timeout(180)
+def test_killed_twice_in_one_outage(durable_valkey: Valkey, start: Start) -> None:
+    """A run that begins without Redis, with what the one before left, leaves both to the next."""
+    agents = [start(durable_valkey)]
+    agents[0].accept(50)
+    durable_valkey.kill()
+    for _ in range(2):
+        agents[-1].accept(agents[-1].accepted + 500)
+        agents[-1].kill()
+        agents.append(start(durable_valkey, first=agents[-1].accepted + 1, last=2_000))
+    agents[-1].accept(agents[-1].accepted + 1)
+    durable_valkey.start()
+    agents[-1].finish()
+    check(durable_valkey, agents)
+
+
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("always", [False, True])
 def test_killed_again_and_again(durable_valkey: Valkey, start: Start, always: bool) -> None:
     """Killed at any moment, before, in and after outages, in which Redis freezes: nothing that was

@@ -31,9 +31,11 @@ from producers.link import Link, Timing
 from producers.publisher import Publisher
 from producers.sender import Sender
 from producers.spool import Spool
+from producers.sync import SyncPublisher
 from tests.producers.redis_view import envelopes, eventually, history
 from tests.support.valkey import Valkey
 
+ROOT = Path(__file__).parents[2]
 QUICK = Timing(
     connect_seconds=0.2,
     answer_seconds=0.2,
@@ -293,6 +295,35 @@ async def test_a_full_disk(valkey: Valkey, path: Path, caplog: pytest.LogCapture
     assert "can't be written (database or disk is full)" in told[0]
     assert told[1].endswith("takes publishes again")
     assert rows(path) == []
+
+
+def test_a_limit_that_the_kernel_sets(valkey: Valkey, path: Path) -> None:
+    """Where the file may not grow, what is answered `spooled` is there after a kill all the same,
+    and nothing else is said to be."""
+    code = (
+        "import os, resource, sys; from producers.sync import SyncPublisher\n"
+        "from tests.producers.test_spool import QUICK\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
+        "publisher = SyncPublisher(sys.argv[1], spool=sys.argv[2], timing=QUICK)\n"
+        "for n in range(100):\n"
+        "    entry = {'n': n, 'note': 'x' * 4_000}\n"
+        "    print(publisher.publish('log', 'entry', entry).outcome, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    valkey.freeze()
+    killed = subprocess.run(
+        [sys.executable, "-c", code, valkey.url, path],
+        capture_output=True, text=True, cwd=ROOT, timeout=30,
+    )  # fmt: skip
+    valkey.thaw()
+    outcomes = killed.stdout.split()
+    spooled = outcomes.count("spooled")
+    assert 0 < spooled < 100
+    assert outcomes == ["spooled"] * spooled + ["buffered"] * (100 - spooled)
+    assert "can't be written" in killed.stderr
+    with SyncPublisher(valkey.url, spool=path) as again:
+        assert again.flush(20)
+    assert numbers(valkey) == list(range(spooled))
 
 
 async def test_what_is_new_is_synced(valkey: Valkey, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import os
 import subprocess
@@ -153,6 +154,44 @@ def test_closing(valkey: Valkey, tmp_path: Path) -> None:
     with SyncPublisher(valkey.url, spool=tmp_path / "spool") as again:
         assert again.flush(20)
     assert [data for _event, data in history(valkey, "log")] == [0, 1]
+
+
+def test_closing_while_many_threads_call(valkey: Valkey) -> None:
+    """Each of them is answered or told that it is closed; a call that came in the last moment of
+    the loop used to wait for ever."""
+
+    def call(publisher: SyncPublisher) -> None:
+        with contextlib.suppress(PublisherClosed):
+            while True:
+                publisher.publish("log", "entry", 1, wait=0)
+
+    for _ in range(10):
+        publisher = SyncPublisher(valkey.url, timing=QUICK)
+        # No pool, which would wait for those that never end.
+        threads = [threading.Thread(target=call, args=[publisher], daemon=True) for _ in range(50)]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: publisher.counts["stored"] > 0, "publishes")  # noqa: B023
+        publisher.close()
+        wait_until(lambda: not any(map(threading.Thread.is_alive, threads)), "the end of all")  # noqa: B023
+
+
+def test_a_signal_while_a_call_waits(valkey: Valkey) -> None:
+    """Its handler may publish too; it used to wait for what waited for the interrupted call."""
+    code = (
+        "import signal, sys; from producers.sync import SyncPublisher\n"
+        "publisher, outcomes = SyncPublisher(sys.argv[1]), []\n"
+        "def handle(number, frame):\n"
+        "    outcomes.append(publisher.publish('signals', 'entry', len(outcomes)).outcome)\n"
+        "    signal.setitimer(signal.ITIMER_REAL, 0.002)\n"
+        "signal.signal(signal.SIGALRM, handle)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.002)\n"
+        "while len(outcomes) < 1000: publisher.publish('log', 'entry', 1)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0)\n"
+        "print({*outcomes} <= {'stored', 'buffered'})\n"
+    )
+    ended = run(code, valkey.url)
+    assert (ended.stdout, ended.stderr) == ("True\n", "")
 
 
 def test_a_spool_that_can_not_be_had(valkey: Valkey, tmp_path: Path) -> None:
