@@ -50,6 +50,7 @@ WAIT_MS = 1_000
 and how often a quiet one renews it."""
 RETRY_SECONDS = 0.25
 KINDS_KEPT = 10_000
+FRESH_BITS = 40
 
 _DAMAGED = frozenset({"ERR", "WRONGTYPE"})
 """What publishing fails with where it meets what no script wrote; other words are the server's."""
@@ -252,6 +253,7 @@ class InletWorker:
                 kind,
                 stream_options(entry.channel, self._streams),
                 new_epoch,
+                secrets.randbits(FRESH_BITS),
                 kind_is_sure=entry.channel in looked_up,
             )
         except (ProtocolError, ChannelUnavailableError) as error:

@@ -24,7 +24,7 @@ import msgspec
 from hub.protocol.channels import check_channel, check_event
 from hub.protocol.errors import PayloadError
 from hub.protocol.publication import AppendEntry, Publication, Receipt, change_from_json
-from hub.protocol.scripts import PUBLISH, Call, parse_receipt, publish_call
+from hub.protocol.scripts import ANSWERS_KEPT, PUBLISH, Call, parse_receipt, publish_call
 from hub.protocol.streams import Kind, Stream
 
 DEFAULT_INLET = "tapecast:inlet"
@@ -105,14 +105,18 @@ def _bounded(given: dict[bytes, bytes], name: bytes) -> str:
     return _text(given, name)
 
 
-def publication_of(entry: InletEntry, kind: Kind, group: str) -> Publication:
-    """The publish that an entry asks for, on a channel of `kind`. Raises PayloadError."""
+def publication_of(entry: InletEntry, kind: Kind, group: str, fresh: int) -> Publication:
+    """The publish that an entry asks for, on a channel of `kind`. Raises PayloadError.
+
+    fresh: a number that no other call has.
+    """
     change = change_from_json(kind, entry.data)
     if isinstance(change, AppendEntry) and entry.key:
         change = AppendEntry(change.data, entry.key)
-    # The entry's own id, as one number: no two entries share it.
-    milliseconds, _, count = entry.id.partition("-")
-    n = int(f"{milliseconds}{int(count):020}")
+    # Rule 1 makes it once. By the entry's id it would not be published at all where another inlet's
+    # entry has the same, as what is added in the same millisecond does. All are remembered in one
+    # place, since none is asked for again.
+    n = fresh * ANSWERS_KEPT
     return Publication(entry.channel, kind, entry.event, change, f"inlet-{group}", n)
 
 
@@ -267,12 +271,13 @@ def pass_on_call(
     kind: Kind,
     stream: Stream,
     new_epoch: str,
+    fresh: int,
     *,
     kind_is_sure: bool,
 ) -> Call:
     """The arguments of `PASS_ON`, to publish an entry; where its channel is of another kind it is
-    buried if `kind_is_sure`. Raises PayloadError."""
-    publish = publish_call(publication_of(entry, kind, keys.group), stream, new_epoch)
+    buried if `kind_is_sure`. `fresh`: a number that no other call has. Raises PayloadError."""
+    publish = publish_call(publication_of(entry, kind, keys.group, fresh), stream, new_epoch)
     head = _pass_on_head(keys, token, entry.id, entry.name, "")
     return Call(
         (*head.keys, *publish.keys), (*head.args, "1" if kind_is_sure else "0", *publish.args)

@@ -21,6 +21,7 @@ from hub.protocol.inlet import (
 )
 from hub.protocol.position import Position
 from hub.protocol.publication import AppendEntry, PatchRows, Receipt, SetValue
+from hub.protocol.scripts import ANSWERS_KEPT
 from hub.protocol.streams import UNCONFIGURED, Kind
 
 KEYS = InletKeys("in", "g")
@@ -61,24 +62,24 @@ def test_a_bad_entry_is_refused_with_the_reason(given: list[bytes], said: str) -
 def test_the_change_follows_the_kind() -> None:
     """A value, an entry with or without its key, rows; what is no such thing is refused."""
     entry = InletEntry("17-3", "c", "e", b'{"b":1,"a":2}', key="k")
-    assert publication_of(entry, Kind.VALUE, "g").change == SetValue(b'{"a":2,"b":1}')
-    log = publication_of(entry, Kind.LOG, "g")
+    assert publication_of(entry, Kind.VALUE, "g", 1).change == SetValue(b'{"a":2,"b":1}')
+    log = publication_of(entry, Kind.LOG, "g", 1)
     assert log.change == AppendEntry(b'{"a":2,"b":1}', "k")
     keyless = InletEntry("17-3", "c", "e", b"1")
-    assert publication_of(keyless, Kind.LOG, "g").change == AppendEntry(b"1")
+    assert publication_of(keyless, Kind.LOG, "g", 1).change == AppendEntry(b"1")
     rows = InletEntry("17-3", "c", "e", b'{"delete":["a"]}')
-    assert publication_of(rows, Kind.TABLE, "g").change == PatchRows({}, ("a",))
+    assert publication_of(rows, Kind.TABLE, "g", 1).change == PatchRows({}, ("a",))
     with pytest.raises(ProtocolError, match="a table expects"):
-        publication_of(entry, Kind.TABLE, "g")
+        publication_of(entry, Kind.TABLE, "g", 1)
 
 
-def test_no_two_entries_share_a_publish_id() -> None:
-    """It is the entry's own id, whoever made that up."""
-    ids = ["1-0", "1-1", "10-1", "1-18446744073709551615", "18446744073709551615-0", "11-0"]
-    numbers = [
-        publication_of(InletEntry(id, "c", "e", b"1"), Kind.LOG, "g").n for id in ids
-    ]  # fmt: skip
-    assert len(set(numbers)) == len(ids)
+def test_a_publish_id_is_the_calls_own() -> None:
+    """Not the entry's, which may be another inlet's too; and the broker remembers one of them."""
+    entry = InletEntry("17-3", "c", "e", b"1")
+    ids = [publication_of(entry, Kind.LOG, "g", fresh).n for fresh in (1, 2, 2**40 - 1)]
+    assert len(set(ids)) == 3
+    assert {id % ANSWERS_KEPT for id in ids} == {0}
+    assert max(ids) < 2**53
 
 
 def test_the_calls_name_their_keys() -> None:
@@ -89,7 +90,7 @@ def test_the_calls_name_their_keys() -> None:
     assert take_call(KEYS, "t", 5000, "2-0", "1-0", 256, begun=False).args[-1] == "0"
     entry = InletEntry("1-0", "c", "e", b"1", name="o-1")
     sure, unsure = (
-        pass_on_call(KEYS, "t", entry, Kind.LOG, UNCONFIGURED, "epoch", kind_is_sure=sure)
+        pass_on_call(KEYS, "t", entry, Kind.LOG, UNCONFIGURED, "epoch", 1, kind_is_sure=sure)
         for sure in (True, False)
     )
     assert [call.args[8] for call in (sure, unsure)] == ["1", "0"]
