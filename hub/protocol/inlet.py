@@ -160,8 +160,13 @@ local last, read_after, lag, groups = state()
 if fresh and read_before and read_after then
   removed = removed + math.max(0, read_after - read_before - #entries)
 end
--- Another group may not have seen what this one is done with.
-if groups == 1 and done ~= '0-0' then redis.call('XTRIM', INLET, 'MINID', '~', done) end
+-- Another group may not have seen what this one is done with. Whole nodes cost least; what is left
+-- of the last one goes when it is quiet.
+if groups == 1 and #entries == 0 and redis.call('XPENDING', INLET, group)[1] == 0 then
+  redis.call('XTRIM', INLET, 'MAXLEN', 0)
+elseif groups == 1 and done ~= '0-0' then
+  redis.call('XTRIM', INLET, 'MINID', '~', done)
+end
 return {'taken', last, tostring(lag or ''), removed, entries}
 """
 
