@@ -91,6 +91,12 @@ class Broker(BroadcastBackend, ABC):
         Raises BrokerUnavailableError where the broker did not answer: for all of them.
         """
 
+    @abstractmethod
+    async def claim(self, channel: str, producer: str, asked: bytes) -> bool:
+        """Whether `producer` may publish `asked` to the channel: where it asked for something else
+        before, within a day, it may not. Raises BrokerUnavailableError.
+        """
+
     async def send_commands(
         self, requests: Sequence[CommandRequest]
     ) -> list[CommandReceipt | Exception]:

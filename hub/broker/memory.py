@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha1
+from hashlib import sha1, sha256
 
 import msgspec
 from broadcaster import Event
@@ -47,6 +47,8 @@ class MemoryBroker(Broker):
     ) -> None:
         self._streams = streams
         self._channels: dict[str, _Channel] = {}
+        self._claims: OrderedDict[tuple[str, str], tuple[bytes, float]] = OrderedDict()
+        """What was asked for and until when it is known, by channel and producer."""
         self._routes: dict[str, Route] = {}
         self._hand_over = HandOver(hand_over_bytes)
         self._overflowed: dict[str, Route] = {}
@@ -82,6 +84,14 @@ class MemoryBroker(Broker):
 
     async def store(self, publications: Sequence[Publication]) -> list[Receipt | Exception]:
         return [self._store(publication) for publication in publications]
+
+    async def claim(self, channel: str, producer: str, asked: bytes) -> bool:
+        now = time.monotonic()
+        while self._claims and next(iter(self._claims.values()))[1] < now:
+            self._claims.popitem(last=False)
+        claim = (sha256(asked).digest(), now + ANSWERS_SECONDS)
+        known, _ = self._claims.setdefault((check_channel(channel), producer), claim)
+        return known == claim[0]
 
     async def read(
         self, channel: str, since: int | None, limit: int, *, state: bool = True

@@ -23,7 +23,7 @@ from hub.broker.pubsub import Endpoint, PubSubReader
 from hub.broker.redis_commands import RedisCommands
 from hub.broker.resp import Command, pack
 from hub.broker.timing import Timing
-from hub.protocol import command_scripts, keys, scripts
+from hub.protocol import claims, command_scripts, keys, scripts
 from hub.protocol.agent_commands import CommandReceipt, CommandRequest, Denial
 from hub.protocol.channels import check_channel
 from hub.protocol.errors import ChannelNameError, ProtocolError
@@ -123,6 +123,12 @@ class RedisBroker(Broker):
                 answers.append(error)
         replies = iter(await self.call(scripts.PUBLISH, calls))
         return [_receipt(next(replies)) if answer is None else answer for answer in answers]
+
+    async def claim(self, channel: str, producer: str, asked: bytes) -> bool:
+        [reply] = await self.call(claims.CLAIM, [claims.claim_call(channel, producer, asked)])
+        if isinstance(reply, ResponseError):
+            raise BrokerUnavailableError(str(reply))
+        return bool(reply)
 
     async def read(
         self, channel: str, since: int | None, limit: int, *, state: bool = True

@@ -127,7 +127,8 @@ def send_refusal(message: str) -> ProtocolError | None:
     word, _, rest = message.partition(" ")
     match word:
         case "OTHER":
-            return ProtocolError(f"the id {rest} was another command's; nothing was sent")
+            text = f"the id {rest} was another command's; nothing was sent"
+            return ProtocolError(text, code=codes.INVALID_DATA)
         case "FULL":
             text = f"{rest} commands to this agent wait for their end already"
             return ProtocolError(text, code=codes.TOO_MANY)

@@ -42,8 +42,8 @@ def entry_keys(channel: str) -> str:
 
 
 def answers(channel: str, producer: str) -> str:
-    """Hash: a ring of a producer's last publishes, n modulo its size to n and answer; expires when
-    the producer is gone."""
+    """Hash: a ring of a producer's last publishes, n modulo its size to n and answer, and a digest
+    of what was asked for under an idempotency key; expires when the producer is gone."""
     return f"{pubsub(channel)}:ids:{producer}"
 
 

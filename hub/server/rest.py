@@ -121,6 +121,7 @@ class Rest:
         """Publish one entry, or a batch in its order; answered with the position of each.
 
         The same `Idempotency-Key` and body again: the same answer, and nothing is published twice.
+        Another body under that key is refused.
         An entry of a batch that is refused does not hold back the others; then the status is 207.
         """
         grant = authorize(self._hub, request)
@@ -134,7 +135,11 @@ class Rest:
             raise ProtocolError(message, code=codes.FORBIDDEN)
         ingest, key = self._hub.ingest, request.headers.get("Idempotency-Key")
         producer = None if key is None else _producer(grant, key)
-        posted = read_posted(await body_of(request, self._hub.settings.body_bytes))
+        body = await body_of(request, self._hub.settings.body_bytes)
+        posted = read_posted(body)
+        if producer is not None and not await self._hub.broker.claim(channel, producer, body):
+            message = "the Idempotency-Key was that of another request; nothing was published"
+            raise ProtocolError(message, code=codes.INVALID_DATA)
         # Submitted together, so that nobody else's publishes come in between.
         waiting = []
         for number, entry in enumerate(posted.entries):

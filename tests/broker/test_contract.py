@@ -270,6 +270,20 @@ async def test_an_id_is_forgotten_after_many_others(broker: Broker) -> None:
     assert (known.duplicate, forgotten.duplicate) == (True, False)
 
 
+async def test_a_producer_claims_one_thing_a_channel(broker: Broker) -> None:
+    """Asked for again it may be published, anything else may not."""
+    assert await broker.claim("decisions", "p", b"1")
+    assert await broker.claim("decisions", "p", b"1")
+    assert not await broker.claim("decisions", "p", b"2")
+    assert await broker.claim("decisions", "q", b"2")
+    assert await broker.claim("news", "p", b"2")
+    [receipt] = await store(broker, entry(1, b"1", producer="p"))
+    assert not receipt.duplicate
+    assert not await broker.claim("decisions", "p", b"2")
+    with pytest.raises(ChannelNameError):
+        await broker.claim("No", "p", b"1")
+
+
 async def test_an_equal_value_is_not_published(broker: Broker) -> None:
     """It is answered with the position of the value it equals; another value is published."""
     await broker.subscribe("portfolio")

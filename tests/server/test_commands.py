@@ -136,6 +136,7 @@ async def test_nobody_is_answered_for_anothers_command(hub: LiveHub, ann: Socket
     assert his["command"]["id"] != mine["command"]["id"]
     refused = (await send(ann, "agent.start", producer="page", n=1))["error"]
     assert "was another command's" in refused["message"]
+    assert refused["code"] == codes.INVALID_DATA.number
 
 
 async def test_the_right_to_publish_is_none_to_command(hub: LiveHub, desk: Desk) -> None:

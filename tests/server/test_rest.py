@@ -494,6 +494,20 @@ async def test_a_repeated_request_publishes_once(http: httpx.AsyncClient) -> Non
     assert (await http.get(f"{path}/history")).json()["head"]["seq"] == 2
 
 
+async def test_an_idempotency_key_is_of_one_request(http: httpx.AsyncClient) -> None:
+    """Another body under it is refused: it used to be answered as if it had been published."""
+    headers = {"Idempotency-Key": "k"}
+    path = f"{CHANNELS}/decisions"
+    first = await http.post(path, json={"event": "e", "data": 1}, headers=headers)
+    other = await http.post(path, json={"event": "e", "data": 2}, headers=headers)
+    assert "of another request" in error_of(other, 422, codes.INVALID_DATA)
+    again = await http.post(path, json={"event": "e", "data": 1}, headers=headers)
+    assert again.json() == first.json()
+    elsewhere = await http.post(f"{CHANNELS}/news", json={"event": "e", "data": 2}, headers=headers)
+    assert elsewhere.json()["seq"] == 1
+    assert (await http.get(f"{path}/history")).json()["head"]["seq"] == 1
+
+
 async def test_an_idempotency_key_is_its_subject_s_own(
     live: LiveHub, http: httpx.AsyncClient
 ) -> None:
