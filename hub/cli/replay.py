@@ -91,15 +91,17 @@ def _from_file(file: Path, channel: str, at: int, settings: Settings) -> Past:
 
 async def _from_redis(channel: str, at: int, settings: Settings) -> Past:
     from hub.broker.redis import RedisBroker
+    from hub.cli.moments import now_us
     from hub.client.past import FromEntries, UnknownPast
     from hub.protocol.streams import stream_options
 
     broker = RedisBroker(settings.redis_url, streams=settings.streams)
     try:
+        until = now_us()
         now = await broker.read(channel, None, 1)
         if now.position is None or now.position.seq == 0:
             raise UnknownPast("nothing was published to it")
-        found = FromEntries(now, at, stream_options(channel, settings.streams).history)
+        found = FromEntries(now, at, stream_options(channel, settings.streams).history, until)
         since = 0
         while not found.complete:
             reading = await broker.read(channel, since, PAGE, state=False)

@@ -3,8 +3,8 @@
 Rules:
 1. A state is exact where every change from a known state to the time is there, and none is missing:
    their tags chain each to the one before it. Where that can't be shown the answer says so.
-2. Before the first change that is kept, after the last thing that a recorder heard, and in a gap
-   of a recording nothing is known, and nothing is answered.
+2. Before the first change that is kept, after the last thing that a recorder heard, in a gap of a
+   recording and in the future nothing is known, and nothing is answered.
 3. Redis keeps a table as it is now, and its newest changes. A row that changed after the time, and
    not before it within what is kept, can't be known; every other row can.
 """
@@ -195,14 +195,18 @@ class FromRecording:
 
 class FromEntries:
     """What a channel showed at a time, from a reading of its state now and its entries up to there,
-    which are taken oldest first. Entries that are not chained to the later ones do not count."""
+    which are taken oldest first. Entries that are not chained to the later ones do not count.
 
-    def __init__(self, now: ChannelReading, at: int, history: int) -> None:
+    until: when the reading was begun, by a clock that need not be the broker's.
+    """
+
+    def __init__(self, now: ChannelReading, at: int, history: int, until: int) -> None:
         assert now.kind is not None, "a channel that something was published to"
         self._now = now
         self._kind = now.kind
         self._at = at
         self._history = history
+        self._until = until
         self._begin()
 
     def _begin(self) -> None:
@@ -258,6 +262,8 @@ class FromEntries:
             raise UnknownPast("the stream's entries do not lead to where the channel stands")
         if not self._shown:
             raise UnknownPast("before the oldest entry that is kept", first.ts, None)
+        if self._at > max(last.ts, self._until):
+            raise UnknownPast("it is still to come", first.ts, self._until)
         data, missing, unknown = self._data(first)
         newest = self._shown[-1]
         return Past(

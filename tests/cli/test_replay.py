@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import redis
 
+from hub.cli.moments import now_us
 from tests.cli.conftest import Command, RunningHub
 from tests.cli.test_record import has_snapshots, publish, recording, stop
 from tests.support.processes import wait_until
@@ -61,7 +62,7 @@ def test_redis_tells_what_was_shown(valkey: Valkey) -> None:
         entries = stored(valkey, channel)
         for n, state in enumerate(states):
             at = entries[n]["ts"]
-            moments = [at, entries[n + 1]["ts"] - 1] if n < 2 else [at, at + 1_000_000]
+            moments = [at, entries[n + 1]["ts"] - 1 if n < 2 else now_us()]
             for moment in moments:
                 past = replayed(client, channel, moment)
                 told = past["data"]
@@ -78,14 +79,17 @@ def test_people_are_told_where_it_stood(valkey: Valkey) -> None:
     client = command(valkey)
     publish_to(client, "portfolio", [{"equity": "10.10"}])
     (entry,) = stored(valkey, "portfolio")
-    done = client.run("replay", "portfolio", "--at", str(entry["ts"] + 65_000_000))
+    done = client.run("replay", "portfolio", "--at", str(entry["ts"] + 1))
     assert done.returncode == 0
     head, place, state, proof, *data = done.stdout.splitlines()
     assert head.startswith("portfolio (value) at ")
-    assert place == f"position {entry['epoch']} 1 {entry['tag']}, published 1m 05s before"
+    assert place == f"position {entry['epoch']} 1 {entry['tag']}, published 0s before"
     assert state == "not known whether it was stale"
     assert proof == "exact: proved by the tags of 1 changes"
     assert "\n".join(data) == '{\n  "equity": "10.10"\n}'
+    later = client.run("replay", "portfolio", "--at", "2999-01-01")
+    assert (later.returncode, later.stdout) == (1, "")
+    assert "is not known: it is still to come. Known is " in later.stderr
 
 
 def test_beyond_what_is_kept_nothing_is_said(valkey: Valkey, tmp_path: Path) -> None:
