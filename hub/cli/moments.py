@@ -29,8 +29,11 @@ class Moment(click.ParamType[int, str]):
         if _MICROSECONDS.fullmatch(value):
             return int(value)
         try:
-            return _read(value)
-        except ValueError:
+            moment = _read(value)
+            spell(moment)
+            return moment
+        except (ValueError, OverflowError):
+            # At either end of the calendar another zone's year may be beyond it.
             self.fail(
                 "expected a time such as 2026-07-01T14:30:05Z, 14:30 (of today, here), 15m "
                 f"(so long ago) or the ts of a frame, got {value!r}",

@@ -45,7 +45,9 @@ def test_so_long_ago() -> None:
     assert abs(now_us() - 900_000_000 - read("15m")) < 60_000_000
 
 
-@pytest.mark.parametrize("text", ["", "now", "24:61", "2026-13-01", "5", "1d2h"])
+@pytest.mark.parametrize(
+    "text", ["", "now", "24:61", "2026-13-01", "5", "1d2h", "9999-12-31T23:59-12:00"]
+)
 def test_anything_else_is_refused(text: str) -> None:
     """It says what it could have been."""
     with pytest.raises(click.BadParameter, match="expected a time such as"):
