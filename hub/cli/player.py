@@ -26,6 +26,7 @@ from hub.cli.progress import Played, Progress
 from hub.cli.stages import Cast, PlayError, Stage
 from hub.client.playing import Act, Cue, Cues, LeftOut, act_of
 from hub.client.recording import RecordingError, decode_row, read_rows
+from hub.protocol.agent_commands import is_commands
 from hub.protocol.errors import PayloadError
 from hub.protocol.streams import Kind
 
@@ -67,6 +68,9 @@ class Player:
         """Play to the end."""
         with lines_to_read(self._plan.file) as lines, lines.open("rb") as file:
             cues = self._wanted(_cues_of(file, self._plan.file))
+            if not cues:
+                click.echo("there is nothing to play in it, or of that time.", err=True)
+                return
             done = await self._look(cues)
             states, cues = self._leave_out(file, cues, done)
             self._total = len(states) + len(cues)
@@ -109,6 +113,12 @@ class Player:
         done = {}
         for channel, kind in kinds.items():
             name = self._name(channel)
+            if is_commands(name):
+                # A hub would send them, and agents obey.
+                raise PlayError(
+                    f"{channel} is not played to {name}: commands are given, not played. --map "
+                    "plays it to a channel that agents do not listen to; --channel leaves it out."
+                )
             if name in names:
                 raise PlayError(f"expected one channel to be played to {name}, got two")
             names[name] = channel

@@ -302,6 +302,20 @@ def test_another_kind_is_refused_before_anything_is_published(
     assert stored(hub.redis_url, *CHANNELS) == []
 
 
+@pytest.mark.parametrize("through", ["hub", "redis"])
+def test_no_agent_is_commanded_by_a_recording(hub: RunningHub, tape: Tape, through: str) -> None:
+    """It is refused before anything is published: a hub used to send each command again."""
+    tape.add("portfolio", 0, b'{"equity":"1.10"}')
+    tape.add("decisions", 1, b'{"data":{},"id":"c1","sender":"ann"}', "emergency.stop")
+    where = ("--url", hub.url) if through == "hub" else ("--redis", hub.redis_url)
+    client = hub.client(read=["*"], publish=["*"], command=["*"])
+    arguments = ("--map", "decisions=commands:desk-7", "--speed", "max")
+    done = client.run("play", str(tape.write()), *where, *arguments)
+    assert done.returncode == 1
+    assert "decisions is not played to commands:desk-7: commands are given" in done.stderr
+    assert stored(hub.redis_url, *CHANNELS, "commands:desk-7") == []
+
+
 def test_what_must_not_be_published_ends_it(client: Command, valkey: Valkey, tape: Tape) -> None:
     """Nothing after it would be right."""
     tape.add("decisions", 0, b"0")
@@ -323,6 +337,7 @@ def test_what_must_not_be_published_ends_it(client: Command, valkey: Valkey, tap
         (["FILE", "--map", "orders=a"], 1, "expected orders, got decisions, portfolio, positions"),
         (["FILE", "--map", "positions=portfolio"], 1, "expected one channel to be played to"),
         (["FILE", "--channel", "orders"], 1, "expected orders, got"),
+        (["FILE", "--to", "2000-01-01"], 0, "nothing to play in it, or of that time"),
         (["FILE", "--id", "a b"], 2, "--id: expected"),
         (["FILE", "--url", "http://a", "--redis", "redis://b"], 2, "leave one out"),
         (["FILE", "--url", "http://a"], 2, "TAPECAST_TOKEN"),
