@@ -81,7 +81,7 @@ def test_every_path_is_documented() -> None:
     """The table has the paths that are served besides those of a hub without them."""
     served = {
         on: {
-            (route.path, kind)
+            (route.path_format, kind)
             for route in create_app(
                 Settings(jwt_secret=SECRET, legacy_paths=on), MemoryBroker()
             ).routes

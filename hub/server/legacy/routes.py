@@ -60,7 +60,8 @@ def _routes(legacy: Legacy, health: Health) -> list[Route | WebSocketRoute]:
         _route("/health", rest.health),
         _route(STREAM, listen),
         *(
-            _route(f"{PREFIX}/{path}", rest.telling(name), method="POST")
+            # An exchange's symbol has a slash in it, and may be a part of a position's id.
+            _route(f"{PREFIX}/{path.replace('}', ':path}')}", rest.telling(name), method="POST")
             for path, name in COMMANDS.items()
         ),
         *(

@@ -175,6 +175,19 @@ async def test_what_the_agent_refuses(http: httpx.AsyncClient, desk: Desk) -> No
     assert answer.json()["detail"] == "position.close: p-1 is not open"
 
 
+@pytest.mark.parametrize("spelled", ["BTC/USDT:USDT:long", "BTC%2FUSDT%3AUSDT%3Along"])
+async def test_a_position_may_be_named_by_its_symbol(
+    http: httpx.AsyncClient, desk: Desk, spelled: str
+) -> None:
+    """With the slash in it that symbols have; it was no path."""
+    asked = asyncio.create_task(http.post(f"{BOT}/positions/{spelled}/close"))
+    await eventually(lambda: len(desk.events()) == 1, "it is sent")
+    taken = desk.begun()
+    assert json.loads(taken.data) == {"id": "BTC/USDT:USDT:long"}
+    desk.end(taken, CommandState.DONE, b"null")
+    assert (await asked).json()["status"] == "closed"
+
+
 async def test_what_nobody_accepts(
     http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
