@@ -158,9 +158,10 @@ def command_request(
         raise ProtocolError(f"expected no event that begins with {STEP_PREFIX!r}, got {event!r}")
     if expires_in_ms is None:
         expires_in_ms = DEFAULT_EXPIRY_MS
+    found = parse(data)
     # As it stands among others in the log: a level deeper, and with a subject that may read "NaN".
-    whole = parse(b'{"data":%b,"sender":%b}' % (data, msgspec.json.encode(sender)))
-    asked = {} if whole["data"] is None else whole["data"]
+    parse(b'{"data":%b,"sender":%b}' % (data, msgspec.json.encode(sender)))
+    asked = {} if found is None else found
     if not isinstance(asked, dict):
         raise PayloadError(f"{event}: expected an object as data, got {asked!r:.80}")
     _check_data(event, asked)

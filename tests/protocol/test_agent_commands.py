@@ -102,6 +102,12 @@ def test_what_no_agent_could_obey_is_refused(event: str, data: bytes, message: s
         request(event, data)
 
 
+def test_data_is_one_value() -> None:
+    """What would be no JSON alone used to pass as a field of its own beside the data."""
+    with pytest.raises(ProtocolError, match="expected JSON in UTF-8"):
+        request(data=b'{},"x":1')
+
+
 def test_as_deep_as_the_log_takes_it() -> None:
     """The data stands a level deeper there."""
     assert request(data=nested(MAX_DEPTH - 1)).data == nested(MAX_DEPTH - 1)
