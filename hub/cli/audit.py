@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from hub.cli.moments import MOMENT
 from hub.cli.options import config_option, read_settings, running_embedded
-from hub.cli.values import AGENT, DURATION
+from hub.cli.values import AGENT
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -23,6 +24,7 @@ BLOCK_MS = 1000
 """How long one look for new steps waits; agents that are new are found with the next."""
 PAGE = 1000
 ANSWER_SECONDS = 5.0
+RETRY_SECONDS = 0.5
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -46,7 +48,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @click.command(short_help="Show who commanded what, and what came of it.")
 @click.option("--agent", type=AGENT, metavar="NAME", help="Of this agent alone.")
-@click.option("--since", type=DURATION, metavar="DURATION", help="No older: 30s, 15m, 12h, 7d.")
+@click.option("--since", type=MOMENT, metavar="TIME", help="No older: 15m, 7d, 14:30, a date.")
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--redis", metavar="URL", help="Read from this Redis or Valkey.")
@@ -69,7 +71,7 @@ def audit(
     \b
     Examples:
       tapecast audit --since 1h
-      tapecast audit --agent desk-7 --follow
+      tapecast audit --agent desk-7 --since 2026-07-01T14:30:00Z --follow
       tapecast audit --json | jq -r 'select(.step == "denied") | .who'
     """
     from redis.exceptions import RedisError
@@ -107,7 +109,7 @@ class _Log:
 
         self._link = link
         self._channel = None if agent is None else agent_channel(agent)
-        self._start = "0" if since is None else str(max(0, int(1000 * (time.time() - since))))
+        self._start = "0" if since is None else str(max(0, since // 1000))
         self._last: dict[str, str] = {}
 
     def so_far(self) -> Iterator[Entry]:
@@ -134,21 +136,38 @@ class _Log:
         return self._channel in (None, entry.channel)
 
     def follow(self) -> Iterator[Entry]:
-        """What comes after that, as it comes."""
+        """What comes after that, as it comes; goes on where it was when Redis was away."""
+        from redis.exceptions import ConnectionError as LinkLostError
+        from redis.exceptions import TimeoutError as NoAnswerError
+
+        away = False
         while True:
-            streams = self._streams()
-            # An agent that is new has nothing that was shown.
-            begin: Any = {stream: self._last.get(stream, self._start) for stream in streams}
-            found: Any = self._link.xread(begin, count=PAGE, block=BLOCK_MS)
-            entries = []
-            for name, page in found or []:
-                stream = name.decode()
-                for id, fields in page:
-                    self._last[stream] = id.decode()
-                    entry = _entry(id, fields, streams[stream])
-                    if entry is not None and self._is_wanted(entry):
-                        entries.append((_order(id), entry))
-            yield from (entry for _, entry in sorted(entries, key=lambda each: each[0]))
+            try:
+                found = self._next()
+            except (LinkLostError, NoAnswerError) as error:
+                if not away:
+                    click.echo(f"Redis is away: {error}. Trying again ...", err=True)
+                away = True
+                time.sleep(RETRY_SECONDS)
+            else:
+                away = False
+                yield from found
+
+    def _next(self) -> list[Entry]:
+        """What came since, in the order of time; waits a while for it."""
+        streams = self._streams()
+        # An agent that is new has nothing that was shown.
+        begin: Any = {stream: self._last.get(stream, self._start) for stream in streams}
+        found: Any = self._link.xread(begin, count=PAGE, block=BLOCK_MS)
+        entries = []
+        for name, page in found or []:
+            stream = name.decode()
+            for id, fields in page:
+                self._last[stream] = id.decode()
+                entry = _entry(id, fields, streams[stream])
+                if entry is not None and self._is_wanted(entry):
+                    entries.append((_order(id), entry))
+        return [entry for _, entry in sorted(entries, key=lambda each: each[0])]
 
     def _streams(self) -> dict[str, str]:
         """The streams to read, each with its channel; that of the denied has those of many."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -95,6 +96,8 @@ def test_since(operator: Command, desk: Desk) -> None:
     assert "No commands" in none.stderr
     desk.send()
     assert len(entries(operator, "--since", "1h")) == 1
+    assert len(entries(operator, "--since", "1970-01-01T00:00:01Z")) == 2
+    assert len(entries(operator, "--since", "1970-01-01T00:00:02Z")) == 1
 
 
 def test_many_steps_come_in_order(operator: Command, desk: Desk) -> None:
@@ -124,6 +127,31 @@ def test_following(operator: Command, desk: Desk) -> None:
         following.send_signal(signal.SIGINT)
         assert following.wait(timeout=60) == 0
         following.stdout.close()
+
+
+def test_following_over_a_restart(durable_valkey: Valkey, operator: Command) -> None:
+    """It goes on where it was: each step is shown once."""
+    operator.environ["TAPECAST_REDIS_URL"] = durable_valkey.url
+    step = {"step": "sent", "event": "x", "sender": '"bob"', "by": "hub"}
+    with redis.Redis.from_url(durable_valkey.url) as link:
+        link.sadd(keys.COMMANDED, CHANNEL)
+        link.xadd(keys.audit(CHANNEL), {**step, "id": "c1"})
+    following = operator.start("audit", "--follow", "--json", stderr=subprocess.PIPE)
+    assert following.stdout
+    assert following.stderr
+    try:
+        assert json.loads(following.stdout.readline())["id"] == "c1"
+        durable_valkey.kill()
+        assert "Redis is away" in following.stderr.readline()
+        durable_valkey.start()
+        with redis.Redis.from_url(durable_valkey.url) as link:
+            link.xadd(keys.audit(CHANNEL), {**step, "id": "c2"})
+        assert json.loads(following.stdout.readline())["id"] == "c2"
+    finally:
+        following.send_signal(signal.SIGINT)
+        assert following.wait(timeout=60) == 0
+        following.stdout.close()
+        following.stderr.close()
 
 
 def test_what_was_put_there_by_hand(operator: Command, desk: Desk) -> None:
