@@ -132,7 +132,7 @@ class StraightChannel:
             if lease.position != self._feed.position:
                 self._wanted.set()
         else:
-            foreign = decode_foreign(message)
+            foreign = decode_foreign(self._channel, message)
             data = msgspec.Raw(foreign.data)
             now = now_us()
             self._take(

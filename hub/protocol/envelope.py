@@ -11,6 +11,7 @@ import re
 
 import msgspec
 
+from hub.protocol.agent_commands import is_commands
 from hub.protocol.errors import EnvelopeError, PayloadError
 from hub.protocol.payload import parse
 from hub.protocol.position import Position, chain_tag
@@ -99,11 +100,14 @@ class Foreign(msgspec.Struct, frozen=True):
     data: bytes
 
 
-def decode_foreign(payload: bytes) -> Foreign:
+def decode_foreign(channel: str, payload: bytes) -> Foreign:
     """Read JSON that was published by hand; `{"event": ..., "data": ...}` names its event.
 
-    Raises EnvelopeError for what must not reach a subscriber.
+    Raises EnvelopeError for what must not reach a subscriber: also where commands travel, since it
+    would look like a command's end and be none.
     """
+    if is_commands(channel):
+        raise EnvelopeError("foreign publish refused: commands have their steps by scripts alone")
     try:
         value = parse(payload)
     except PayloadError as error:

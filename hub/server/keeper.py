@@ -128,7 +128,7 @@ class FeedKeeper:
                 elif (lease := decode_lease(message)) is not None:
                     self._renew(lease, now)
                 else:
-                    foreign = decode_foreign(message)
+                    foreign = decode_foreign(self.channel, message)
                     self._hand_on(applied)
                     self._heard(self, foreign)
             except EnvelopeError as error:

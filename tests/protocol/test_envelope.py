@@ -94,7 +94,7 @@ def test_any_data_survives_the_head(data: bytes) -> None:
 )
 def test_foreign_publishes_name_their_event_or_not(payload: bytes, foreign: Foreign) -> None:
     """A bare publish is its own data, unless it names an event."""
-    assert decode_foreign(payload) == foreign
+    assert decode_foreign("news", payload) == foreign
     assert claimed_envelope("a", payload) is None
 
 
@@ -109,7 +109,13 @@ def test_what_claims_to_be_an_envelope_is_held_to_it(payload: bytes) -> None:
 def test_poison_is_no_foreign_publish(payload: bytes) -> None:
     """What must not reach a subscriber is refused."""
     with pytest.raises(EnvelopeError, match="foreign publish refused"):
-        decode_foreign(payload)
+        decode_foreign("news", payload)
+
+
+def test_commands_are_not_spoken_of_by_strangers() -> None:
+    """It could be taken for a step of one."""
+    with pytest.raises(EnvelopeError, match="foreign publish refused"):
+        decode_foreign("commands:desk-7", b'{"event":"command.done","data":{"id":"c1"}}')
 
 
 @pytest.mark.parametrize(

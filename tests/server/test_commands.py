@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -100,6 +101,18 @@ async def test_a_command_and_what_becomes_of_it(ann: SocketClient, desk: Desk) -
     *_, accepted, done = await ann.until(is_end)
     assert accepted["event"] == "command.accepted"
     assert (done["data"]["id"], done["data"]["result"]) == (taken.id, {"price": "42010.50"})
+
+
+async def test_nobody_ends_a_command_by_hand(ann: SocketClient, desk: Desk) -> None:
+    """A bare PUBLISH that looks like a step is not passed on."""
+    result = (await send(ann))["result"]
+    await follow(ann, result)
+    data = {"id": result["command"]["id"], "result": None}
+    fake = json.dumps({"event": "command.done", "data": data})
+    assert desk.client.publish(keys.pubsub(CHANNEL), fake) == 1
+    desk.end(desk.begun(), CommandState.FAILED, b'"no"')
+    *_, accepted, end = await ann.until(is_end)
+    assert (accepted["event"], end["event"]) == ("command.accepted", "command.failed")
 
 
 async def test_the_sender_is_who_showed_the_token(ann: SocketClient, desk: Desk) -> None:
