@@ -27,6 +27,8 @@ from hub.server.identity import origin_allowed, shown_token
 BODY_SECONDS = 30.0
 """How long the body of a request may take to arrive."""
 
+MAX_IDEMPOTENCY_KEY = 255
+
 _SINGLE = ("Authorization", "Host", "Origin")
 """Headers of which two would mean two things; see hub.server.handshake."""
 
@@ -89,6 +91,21 @@ def _token_of_cookie(request: Request, origin: str | None) -> str | None:
             code=codes.FORBIDDEN,
         )
     return token if headers.get("Sec-Fetch-Site") in _OWN_SITES else None
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The header `Idempotency-Key`, None where there is none. Raises ProtocolError."""
+    match request.headers.getlist("Idempotency-Key"):
+        case []:
+            return None
+        case [key] if 1 <= len(key) <= MAX_IDEMPOTENCY_KEY:
+            return key
+        case [key]:
+            got = f"{len(key)}"
+        case keys:
+            got = f"the header {len(keys)} times"
+    expected = f"expected 1 to {MAX_IDEMPOTENCY_KEY} characters, got {got}"
+    raise ProtocolError(f"Idempotency-Key: {expected}")
 
 
 async def body_of(request: Request, most: int) -> bytes:

@@ -26,7 +26,7 @@ from hub.protocol.envelope import Envelope
 from hub.protocol.errors import ProtocolError
 from hub.protocol.position import MAX_SEQ, Position
 from hub.protocol.publication import Receipt
-from hub.server.access import authorize, body_of
+from hub.server.access import authorize, body_of, idempotency_key
 from hub.server.answers import JsonAnswer, describe, listed_tags
 from hub.server.commanding import origin_of
 from hub.server.current import current_feed
@@ -38,7 +38,6 @@ from hub.server.rest_commands import Commands, command_answer, read_command, wai
 
 DEFAULT_ENTRIES = 100
 MAX_ENTRIES = 1_000
-MAX_IDEMPOTENCY_KEY = 255
 
 _SINCE = re.compile(
     r"(?:(?P<epoch>[A-Za-z0-9_-]{1,32}):)?(?P<seq>[0-9]{1,16})(?::(?P<tag>[0-9a-f]*))?"
@@ -133,8 +132,9 @@ class Rest:
         if not grant.may_publish(channel):
             message = f"the token does not allow publishing to {channel}"
             raise ProtocolError(message, code=codes.FORBIDDEN)
-        ingest, key = self._hub.ingest, request.headers.get("Idempotency-Key")
-        producer = None if key is None else _producer(grant, key)
+        ingest, key = self._hub.ingest, idempotency_key(request)
+        # No producer that a socket names has a colon in it.
+        producer = None if key is None else producer_id(grant.subject, f"http:{key}")
         body = await body_of(request, self._hub.settings.body_bytes)
         posted = read_posted(body)
         if producer is not None and not await self._hub.broker.claim(channel, producer, body):
@@ -164,9 +164,7 @@ class Rest:
         """Send one command to the agent of the channel; with `wait_ms`, answered with its end."""
         origin = origin_of("http", request.client.host if request.client else "", grant)
         self._commands.check_right(grant, channel, origin)
-        key = request.headers.get("Idempotency-Key")
-        if key is not None:
-            _check_key(key)
+        key = idempotency_key(request)
         wait_ms = wait_of(request.query_params.get("wait_ms"))
         posted = read_command(await body_of(request, self._hub.settings.body_bytes))
         sent, ending = await self._commands.send(
@@ -237,21 +235,6 @@ def _is_unbroken(entries: Sequence[Envelope], since: Position | int | None) -> b
 
 
 # Publishing
-
-
-def _producer(grant: Grant, idempotency_key: str) -> str:
-    """The producer that a request's publishes are numbered under, so that it can be sent again."""
-    _check_key(idempotency_key)
-    # No producer that a socket names has a colon in it.
-    return producer_id(grant.subject, f"http:{idempotency_key}")
-
-
-def _check_key(idempotency_key: str) -> None:
-    if not 1 <= len(idempotency_key) <= MAX_IDEMPOTENCY_KEY:
-        raise ProtocolError(
-            f"Idempotency-Key: expected 1 to {MAX_IDEMPOTENCY_KEY} characters, "
-            f"got {len(idempotency_key)}"
-        )
 
 
 def _published(channel: str, receipt: Receipt) -> dict[str, object]:

@@ -10,12 +10,13 @@ from starlette.routing import Mount, Route
 from hub.broker.memory import MemoryBroker
 from hub.protocol.payload import MAX_DATA_BYTES
 from hub.protocol.scripts import ANSWERS_KEPT, ANSWERS_SECONDS
+from hub.server.access import MAX_IDEMPOTENCY_KEY
 from hub.server.answers import STATUS
 from hub.server.app import create_app
 from hub.server.metrics import Metrics, expose
 from hub.server.page_files import page_routes
 from hub.server.posted import MAX_BATCH
-from hub.server.rest import DEFAULT_ENTRIES, MAX_ENTRIES, MAX_IDEMPOTENCY_KEY
+from hub.server.rest import DEFAULT_ENTRIES, MAX_ENTRIES
 from hub.server.rest_commands import MAX_WAIT_MS
 from hub.server.settings import Settings
 from tests.support.livehub import SECRET

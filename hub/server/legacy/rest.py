@@ -21,7 +21,7 @@ from hub.protocol.agent_commands import Name
 from hub.protocol.errors import PayloadError, ProtocolError
 from hub.protocol.payload import parse
 from hub.protocol.streams import Kind
-from hub.server.access import body_of, check_origin, grant_of
+from hub.server.access import body_of, check_origin, grant_of, idempotency_key
 from hub.server.commanding import origin_of
 from hub.server.current import current_feed
 from hub.server.health import Health
@@ -122,7 +122,7 @@ class OldRest:
             if name is Name.CLOSE_POSITION:
                 data["id"] = request.path_params["position_id"]
             peer = request.client.host if request.client else ""
-            key = request.headers.get("Idempotency-Key")
+            key = idempotency_key(request)
             told = await self._agents.tell(
                 grant, name, data, origin=origin_of("http", peer, grant), key=key
             )

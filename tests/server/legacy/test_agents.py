@@ -230,6 +230,14 @@ async def test_a_wrong_body(http: httpx.AsyncClient, desk: Desk, body: str) -> N
     assert desk.events() == []
 
 
+async def test_an_empty_idempotency_key(http: httpx.AsyncClient, desk: Desk) -> None:
+    """Is refused, as elsewhere: it used to make all requests that had it one command."""
+    answer = await http.post(f"{BOT}/start", headers={"Idempotency-Key": ""})
+    assert answer.status_code == 400
+    assert "Idempotency-Key: expected 1 to 255 characters" in answer.json()["detail"]
+    assert desk.events() == []
+
+
 async def test_other_methods(http: httpx.AsyncClient, desk: Desk) -> None:
     """A link tells no agent anything."""
     assert (await http.get(f"{BOT}/start")).status_code == 404
