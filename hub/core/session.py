@@ -186,6 +186,8 @@ class Session:
         if not commands and not grant.may_publish(channel):
             message = f"the token does not allow publishing to {channel}"
             raise CommandError(message, id=id, code=codes.FORBIDDEN)
+        if (params.producer is None) != (params.n is None):
+            raise CommandError("producer and n: expected both, or neither", id=id)
         if commands and params.key:
             raise CommandError("a command takes no key: its id is producer and n", id=id)
         if not commands and params.expires_in_ms is not None:

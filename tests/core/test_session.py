@@ -266,10 +266,13 @@ def test_a_command_without_the_right_is_denied(desk: Desk) -> None:
     [
         ({"channel": "commands", "key": "k"}, "a command takes no key"),
         ({"channel": "fills", "expires_in_ms": 1_000}, "expected a command"),
+        ({"channel": "commands", "producer": "p"}, "expected both, or neither"),
+        ({"channel": "fills", "n": 7}, "expected both, or neither"),
     ],
 )
-def test_what_only_one_of_them_takes(params: dict[str, Any], message: str) -> None:
-    """A command has no key, and no other publish expires."""
+def test_parameters_that_do_not_go_together(params: dict[str, Any], message: str) -> None:
+    """A command has no key, and no other publish expires; half an id makes no retry safe, and used
+    to be none in silence."""
     desk = Desk(Grant("ann", publish=("*",), command=("*",)))
     assert desk.say("publish", {"event": "x", "data": {}, **params}) is None
     assert message in desk.error["message"]
