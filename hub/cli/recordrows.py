@@ -27,7 +27,8 @@ def row_of(frame: Frame, kind: Kind | None, at: int) -> recording.Row:
         case Reset():
             return recording.Reset(at=at, channel=frame.channel, cause=frame.cause, last=frame.last)
         case Recovered():
-            return recording.Recovered(at=at, channel=frame.channel, since=frame.since)
+            assert kind is not None, "the hub says it in its reply"
+            return recording.resumed(frame.channel, kind, frame.since, at)
         case StateChanged():
             return recording.Turned(
                 at=at, channel=frame.channel, state=frame.state, since=frame.since

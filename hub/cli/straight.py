@@ -99,7 +99,7 @@ class StraightChannel:
         entries = None if since is None else await self._bridge(since)
         self._began = True
         if since is not None and entries is not None:
-            self._take(recording.Recovered(at=now_us(), channel=self._channel, since=since))
+            self._take(recording.resumed(self._channel, self._feed.kind, since, now_us()))
             for entry in entries:
                 self._take(self._update(entry))
             return

@@ -20,6 +20,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from hub.client.folding import Folded
 from hub.client.frames import Cause
 from hub.protocol.frames import ChannelState
 from hub.protocol.position import Position
@@ -106,6 +107,18 @@ class Turned(_Row, frozen=True, kw_only=True, tag="channel"):
     channel: str
     state: ChannelState
     since: int | None = None
+
+
+def resumed(channel: str, kind: Kind, since: Position, at: int) -> Recovered | Snapshot:
+    """The row of a channel that was away and is of `kind` now.
+
+    Of one that nothing had been published to, only its stream's name had said the kind: so that is
+    said anew, with the nothing that it began with.
+    """
+    if since.seq:
+        return Recovered(at=at, channel=channel, since=since)
+    data = msgspec.Raw(Folded(kind).snapshot())
+    return Snapshot(at=at, channel=channel, kind=kind, epoch="", seq=0, tag="", ts=0, data=data)
 
 
 Row: TypeAlias = Begin | End | Snapshot | Update | Reset | Recovered | Turned

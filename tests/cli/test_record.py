@@ -115,6 +115,35 @@ def test_nothing_is_lost_while_the_hub_is_killed(hub: RunningHub, tmp_path: Path
 
 
 @pytest.mark.parametrize("source", SOURCES)
+def test_a_channel_may_turn_out_to_be_of_another_kind(
+    hub: RunningHub, source: str, tmp_path: Path
+) -> None:
+    """Its first publish came while the recorder was away, which had taken it for a log: it used to
+    be played as one."""
+    out = tmp_path / "day.jsonl"
+    with recording(hub.client(), hub, source, out, "orders") as process:
+        wait_until(lambda: has_snapshots(out), "the snapshot")
+        stop(process)
+    hub.kill()
+    config = tmp_path / "tapecast.toml"
+    config.write_text('[streams.orders]\nkind = "table"\n')
+    writer = Command({**hub.client().environ, "TAPECAST_REDIS_URL": hub.redis_url})
+    for row in (1, 2):
+        change = f'{{"upsert":{{"a":{row}}}}}'
+        done = writer.run("publish", "orders", "e", change, "--config", str(config))
+        assert done.returncode == 0, done.stderr
+    hub.start()
+    with recording(hub.client(), hub, source, out, "orders") as process:
+        wait_until(lambda: [u.seq for u in updates_of(out, "orders")][-1:] == [2], "both changes")
+        stop(process)
+    kinds = [row.kind for row in rows_of(out) if isinstance(row, Snapshot)]
+    assert kinds == [Kind.LOG, Kind.TABLE]
+    newest = updates_of(out, "orders")[-1].ts
+    told = writer.run("replay", "orders", "--file", str(out), "--at", str(newest), "--json")
+    assert json.loads(told.stdout)["data"] == {"rows": {"a": 2}}
+
+
+@pytest.mark.parametrize("source", SOURCES)
 def test_a_recorder_that_was_killed_goes_on_in_its_file(
     hub: RunningHub, source: str, tmp_path: Path
 ) -> None:
