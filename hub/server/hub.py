@@ -87,6 +87,8 @@ class Hub:
         self.running = False
         """Whether its tasks do; without them nobody would be served, and nobody be told."""
         self.draining = False
+        self.leaving = asyncio.Event()
+        """Set by the drain, for requests that are held."""
         self.tasks = Tasks()
         self.turnstile = Turnstile(clock)
         self.legacy: Legacy | None = None
@@ -357,6 +359,7 @@ class Hub:
         Clients reconnect elsewhere; the spread keeps them from doing so all at once.
         """
         self.draining = True
+        self.leaving.set()
         seconds, spread = self.settings.drain_seconds, self.settings.drain_spread_seconds
         ends_at = self.clock() + seconds
         notice = Frame(frames.shutdown_notice(round(seconds * 1000), round(spread * 1000)))

@@ -75,7 +75,8 @@ class Commands:
         origin: str,
         wait_ms: int = 0,
     ) -> tuple[CommandReceipt, Ending | None]:
-        """Send a command; wait for its end where asked to, None where it did not come in time.
+        """Send a command; wait for its end where asked to, None where it did not come in time, or
+        the hub is drained.
 
         key: what makes a repetition the same command. Raises ProtocolError and
         BrokerUnavailableError.
@@ -99,12 +100,17 @@ class Commands:
             # It was sent, and who asks again with the same key may wait then.
             return None
         self._waiting += 1
+        ending = asyncio.ensure_future(ending_of(self._hub, channel, receipt))
+        leaving = asyncio.ensure_future(self._hub.leaving.wait())
+        both = (ending, leaving)
         try:
-            async with asyncio.timeout(wait_ms / 1000):
-                return await ending_of(self._hub, channel, receipt)
-        except TimeoutError:
-            return None
+            # A hub that ends holds nobody: whoever asks again is answered by another.
+            await asyncio.wait(both, timeout=wait_ms / 1000, return_when=asyncio.FIRST_COMPLETED)
+            return ending.result() if ending.done() else None
         finally:
+            for each in both:
+                each.cancel()
+            await asyncio.wait(both)
             self._waiting -= 1
 
 

@@ -279,6 +279,18 @@ async def test_an_end_that_does_not_come_in_time(
     assert answer.status_code == 202
 
 
+async def test_a_drained_hub_holds_nobody(
+    hub: LiveHub, http: httpx.AsyncClient, desk: Desk
+) -> None:
+    """The answer says where the command is; it used to be 500, seconds later."""
+    asked = asyncio.create_task(http.post(URL, json={"event": "x"}, params={"wait_ms": 30_000}))
+    await eventually(lambda: len(desk.events()) == 1, "it is sent")
+    await hub.hub.drain()
+    answer = await asked
+    assert (answer.status_code, answer.json()["command"]["state"]) == (202, "sent")
+    assert "end" not in answer.json()
+
+
 async def test_an_end_is_found_in_a_snapshot(desk: Desk, hub: LiveHub) -> None:
     """Where what came after the command is no longer known step by step."""
     desk.send("c1")
