@@ -36,6 +36,10 @@ class BadExchange(Exception):
     """An exchange that can't be used like this; the text says why."""
 
 
+class Refused(SourceError):
+    """The exchange has answered, and will not say what it was asked for."""
+
+
 def variable_of(prefix: str, credential: str) -> str:
     """The variable that holds a credential, such as `CCXT_API_KEY` for `apiKey`."""
     return f"{prefix}_{_CAPITAL.sub('_', credential).upper()}"
@@ -157,6 +161,11 @@ class Exchange:
             seconds = _retry_after(headers)
             self._busy_until = asyncio.get_running_loop().time() + seconds
             return SourceBusy(text, seconds)
+        # Of a link that broke ccxt makes an ExchangeError too, but has what it was made of.
+        is_answer = isinstance(error, ccxt.ExchangeError) and error.__cause__ is None
+        is_of_the_key = isinstance(error, ccxt.AuthenticationError)
+        if is_answer and (not is_of_the_key or isinstance(error, ccxt.PermissionDenied)):
+            return Refused(text)
         return SourceError(text)
 
     def _make(self) -> Any:

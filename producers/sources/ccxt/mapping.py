@@ -184,18 +184,22 @@ def position_of(position: Structure, market: Structure) -> TradingPosition:
     )
 
 
-def order_of(order: Structure) -> Order:
-    """One order."""
+def order_of(order: Structure, market: Structure) -> Order:
+    """One order. Its sizes are in the base asset, as a position's is."""
     id = _text(order, "id", "an order")
     said = order.get("status")
+    price = amount(order.get("price"), f"order {id}: price") or None
+    average = amount(order.get("average"), f"order {id}: average") or price
+    size = amount(order.get("amount"), f"order {id}: amount")
+    filled = amount(order.get("filled"), f"order {id}: filled")
     return Order(
         id=id,
         asset_pair=_text(order, "symbol", "an order"),
         action=_action(order, f"order {id}"),
         order_type=order.get("type") or None,
-        size=amount(order.get("amount"), f"order {id}: amount"),
-        filled=amount(order.get("filled"), f"order {id}: filled"),
-        price=amount(order.get("price"), f"order {id}: price") or None,
+        size=_in_base(size, order, market, price or average),
+        filled=_in_base(filled, order, market, average),
+        price=price,
         status=str(said).lower() if said else "open",
         placed_at=_time(order.get("timestamp")),
     )
@@ -205,12 +209,12 @@ def fill_of(trade: Structure, market: Structure) -> TradeExecuted:
     """One trade of one's own. Its size is in the base asset, as a position's is."""
     symbol = _text(trade, "symbol", "a fill")
     price = amount(trade.get("price"), f"{symbol}: price of a fill")
-    size = amount(trade.get("amount"), f"{symbol}: amount of a fill")
+    size = _in_base(
+        amount(trade.get("amount"), f"{symbol}: amount of a fill"), trade, market, price
+    )
     when = _time(trade.get("timestamp"))
     if price is None or size is None or when is None:
         raise SourceError(f"{symbol}: expected a fill's price, amount and time, got {trade!r:.80}")
-    if market.get("contract"):
-        size = _base_size({**trade, "contracts": size}, market, price)
     fee = trade.get("fee") or {}
     quoted = {market.get("quote"), market.get("settle")} - {None}
     return TradeExecuted(
@@ -247,6 +251,17 @@ def _contracts(position: Structure, market: Structure) -> Decimal:
     count = amount(position.get("contracts"), "contracts") or _ZERO
     size = amount(position.get("contractSize") or market.get("contractSize"), "contractSize")
     return abs(count) * (Decimal(1) if size is None else size)
+
+
+def _in_base(
+    count: Decimal | None, structure: Structure, market: Structure, price: Decimal | None
+) -> Decimal | None:
+    """The amount of an order or fill, in the base asset; None where that needs a price."""
+    if not market.get("contract") or not count:
+        return count
+    if market.get("inverse") and not price:
+        return None
+    return _base_size({**structure, "contracts": count}, market, price or _ZERO)
 
 
 def _base_size(position: Structure, market: Structure, price: Decimal) -> Decimal:

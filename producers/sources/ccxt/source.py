@@ -14,7 +14,7 @@ import click
 from producers.settings import BadSettings
 from producers.sources.base import FollowingSource, Reading
 from producers.sources.ccxt.account import Account
-from producers.sources.ccxt.entries import Entries, Fills, Orders
+from producers.sources.ccxt.entries import Fills, Orders
 from producers.sources.ccxt.exchange import BadExchange, Exchange
 from producers.sources.ccxt.mapping import KNOWN_TOTALS, Total
 from producers.sources.extras import require
@@ -130,7 +130,7 @@ class CcxtSource(FollowingSource):
             positions=None if total is None else f"positions{suffix}",
             interval=interval,
         )
-        logs: list[tuple[str, Entries]] = [
+        logs: list[tuple[str, Orders | Fills]] = [
             ("orders", Orders(exchange, agent, symbols=symbols, interval=interval, watch=watch)),
             ("fills", Fills(exchange, agent, symbols=symbols, interval=interval, watch=watch)),
         ]

@@ -185,20 +185,35 @@ def test_an_order() -> None:
     order = {"id": "o1", "symbol": "BTC/USDT", "side": "sell", "type": "limit", "amount": "0.10",
              "filled": "0.05", "price": "99.50", "status": "open",
              "timestamp": 1_700_000_000_000}  # fmt: skip
-    found = order_of(order)
+    found = order_of(order, SPOT)
     assert (found.id, found.action, found.status) == ("o1", Action.SELL, "open")
     assert (found.size, found.filled, found.price) == (
         Decimal("0.10"), Decimal("0.05"), Decimal("99.50"),
     )  # fmt: skip
     assert found.placed_at == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
-    market = order_of({**order, "price": "0", "status": None, "timestamp": None, "filled": None})
+    nothing = dict.fromkeys(("status", "timestamp", "filled"))
+    market = order_of({**order, **nothing, "price": "0"}, SPOT)
     assert (market.price, market.status, market.placed_at) == (None, "open", None)
     with pytest.raises(SourceError, match="expected buy or sell"):
-        order_of({**order, "side": None})
+        order_of({**order, "side": None}, SPOT)
     with pytest.raises(SourceError, match="an order with id"):
-        order_of({**order, "id": None})
+        order_of({**order, "id": None}, SPOT)
     with pytest.raises(InvalidPayload, match="milliseconds"):
-        order_of({**order, "timestamp": "yesterday"})
+        order_of({**order, "timestamp": "yesterday"}, SPOT)
+
+
+def test_an_order_of_contracts() -> None:
+    """Its sizes are in the base asset, as those of its fills; where that needs a price that nobody
+    knows yet, there is none. They were contracts."""
+    order = {"id": "o1", "symbol": "BTC/USDT:USDT", "side": "buy", "amount": "50", "filled": "20",
+             "price": "100", "status": "open"}  # fmt: skip
+    found = order_of(order, LINEAR)
+    assert (found.size, found.filled) == (Decimal("0.50"), Decimal("0.20"))
+    # 50 and 20 contracts of 100 dollars, these at 125.
+    inverse = order_of({**order, "average": "125"}, INVERSE)
+    assert (inverse.size, inverse.filled) == (Decimal(50), Decimal(16))
+    market = order_of({**order, "price": None, "filled": "0"}, INVERSE)
+    assert (market.size, market.filled) == (None, Decimal(0))
 
 
 FILL = {"id": "x1", "order": "o1", "symbol": "BTC/USDT:USDT", "side": "buy", "price": "100.10",
