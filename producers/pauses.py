@@ -3,7 +3,9 @@ asks for itself."""
 
 from __future__ import annotations
 
+import email.utils
 import random
+import time
 from typing import Final, NamedTuple
 
 from producers.errors import SourceBusy
@@ -12,6 +14,20 @@ FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 30.0
 LONGEST_BUSY_SECONDS: Final = 3600.0
 """The longest that a source may ask to be left alone for: some answer with nonsense."""
+
+
+def retry_after(header: str | None, otherwise: float) -> float:
+    """The seconds that a Retry-After asks for, in seconds or by a date; `otherwise` where it says
+    nothing that can be read. Never more than `LONGEST_BUSY_SECONDS`."""
+    text = (header or "").strip()
+    try:
+        if text.replace(".", "", 1).isdecimal():
+            seconds = float(text)
+        else:
+            seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
+    except (OverflowError, ValueError):
+        return otherwise
+    return min(max(0.0, seconds), LONGEST_BUSY_SECONDS)
 
 
 class Pause(NamedTuple):

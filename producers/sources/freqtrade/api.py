@@ -8,9 +8,7 @@ it opens the WebSocket too, unless the bot has a token of its own for that.
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import logging
-import time
 from collections.abc import AsyncGenerator, Sequence
 from decimal import Decimal
 from types import TracebackType
@@ -21,6 +19,7 @@ import msgspec
 import websockets
 
 from producers.errors import SourceBusy, SourceError, SourceGone
+from producers.pauses import retry_after
 
 if TYPE_CHECKING:
     import httpx
@@ -162,7 +161,7 @@ class Api:
 
     def _read(self, path: str, answer: _Answer, shape: type[Shape]) -> Shape:
         if answer.status in (429, 503):
-            seconds = _seconds(answer.retry_after)
+            seconds = retry_after(answer.retry_after, DEFAULT_BUSY_SECONDS)
             raise SourceBusy(f"/{path}: answered {answer.status}, in {seconds:g} s", seconds)
         if answer.status == 404:
             raise SourceGone(f"/{path}: answered 404")
@@ -179,15 +178,3 @@ def _object(text: str | bytes) -> dict[str, Any]:
         return _decode_object(text)
     except (ValueError, RecursionError) as error:
         raise SourceError(f"a message that is none: {error}") from None
-
-
-def _seconds(text: str | None) -> float:
-    """The seconds of a header that has those, or a date."""
-    if text is None:
-        return DEFAULT_BUSY_SECONDS
-    if text.strip().isdecimal():
-        return float(text)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
-        return DEFAULT_BUSY_SECONDS

@@ -15,7 +15,6 @@ from hub.broker.redis import RedisBroker
 from hub.client import Client, Snapshot, Update
 from producers.publisher import Publisher
 from producers.sources.freqtrade import FreqtradeSource
-from producers.sources.freqtrade.api import _seconds
 from producers.sources.freqtrade.source import MESSAGES
 from producers.worker import Worker
 from tests.producers.redis_view import envelopes, eventually, history, meta
@@ -340,12 +339,3 @@ def test_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("producers.sources.extras.find_spec", lambda module: None)
     with pytest.raises(click.UsageError, match=r"pip install 'tapecast\[freqtrade\]'"):
         FreqtradeSource.from_options(options())
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [("7", 7.0), (None, 5.0), ("soon", 5.0), ("Wed, 01 Jan 2020 00:00:00 GMT", 0.0)],
-)
-def test_retry_after(header: str | None, seconds: float) -> None:
-    """Seconds or a date; what is neither is a few seconds."""
-    assert _seconds(header) == seconds

@@ -1,0 +1,20 @@
+"""producers/pauses.py: how long a source that failed is left alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from producers.pauses import LONGEST_BUSY_SECONDS, retry_after
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0), ("1.5", 1.5), (None, 5.0), ("", 5.0), ("soon", 5.0), ("nan", 5.0), ("-1", 5.0),
+        ("Wed, 01 Jan 2020 00:00:00 GMT", 0.0), ("Fri, 01 Jan 2100 00:00:00 GMT", 3600.0),
+        ("9" * 400, LONGEST_BUSY_SECONDS), ("99999999999999", LONGEST_BUSY_SECONDS),
+    ],
+)  # fmt: skip
+def test_retry_after(header: str | None, seconds: float) -> None:
+    """Seconds or a date; what is neither is as long as the source says, and nothing is for ever."""
+    assert retry_after(header, 5.0) == seconds
