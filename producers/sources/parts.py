@@ -16,7 +16,7 @@ import contextlib
 import logging
 import traceback
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from producers.errors import SourceError
 from producers.events import Component, Health, HealthState
@@ -36,12 +36,16 @@ TOGETHER_SECONDS: Final = 0.1
 _WELL: Final = Component(state=HealthState.OK)
 
 
+Follow: TypeAlias = Callable[[], AsyncGenerator[Sequence[Reading]]]
+"""Followed as a source is; called again after each failure."""
+
+
 class Part(NamedTuple):
     """One part: what it is called on the health channel, where it publishes, and its readings."""
 
     name: str
     channels: tuple[str, ...]
-    follow: Callable[[], AsyncGenerator[Sequence[Reading]]]
+    follow: Follow
 
 
 class News:

@@ -17,6 +17,7 @@ from producers.sources.base import Positions, Reading, State
 from producers.sources.ccxt.exchange import Exchange
 from producers.sources.ccxt.mapping import (
     Total,
+    UnknownMarket,
     amount,
     derivatives_portfolio,
     holdings,
@@ -58,6 +59,7 @@ class Account:
         self._interval = interval
         self._mode = Mode.PAPER if exchange.is_paper else Mode.LIVE
         self._news = News()
+        self._valued: set[str] = set()
         self._unvalued: set[str] = set()
 
     @property
@@ -137,7 +139,12 @@ class Account:
     async def _prices(self, held: Mapping[str, Decimal]) -> dict[str, Decimal]:
         """The last price of each coin that has a market with the currency."""
         symbols = {coin: f"{coin}/{self._currency}" for coin in held}
-        wanted = {coin: each for coin, each in symbols.items() if each in self._exchange.markets}
+        expected = {symbols[coin] for coin in held.keys() - self._unvalued}
+        if expected - self._exchange.markets.keys():
+            # A market that is new, perhaps.
+            await self._exchange.reload_markets()
+        markets = self._exchange.markets
+        wanted = {coin: symbol for coin, symbol in symbols.items() if symbol in markets}
         tickers: Mapping[str, Any] = {}
         if wanted and self._exchange.has("fetch_tickers"):
             tickers = await self._exchange.call("fetch_tickers", list(wanted.values()))
@@ -151,6 +158,11 @@ class Account:
             for coin, symbol in wanted.items()
         }
         prices = {coin: price for coin, price in found.items() if price is not None}
+        # Left out, they would be money that is gone; where their market was closed, it is so.
+        lost = self._valued & wanted.keys() - prices.keys()
+        if lost := {coin for coin in lost if markets[wanted[coin]].get("active") is not False}:
+            raise UnknownMarket(f"expected a price of {', '.join(sorted(lost))}, as there was one")
+        self._valued |= prices.keys()
         if unvalued := held.keys() - prices.keys() - self._unvalued:
             self._unvalued |= unvalued
             coins = ", ".join(sorted(unvalued))

@@ -2,7 +2,8 @@
 
 The rules:
 
-1. Amounts are strings all the way: ccxt is told to make no floats of them.
+1. Amounts are strings all the way: ccxt is told to make no floats of them, and what it decodes
+   keeps each fraction as the exchange spelled it.
 2. ccxt keeps the exchange's rate limit itself. Where the exchange says all the same that it was too
    much, nothing more is asked until the time that it names, by whichever part.
 3. An answer that is no JSON is a failure. ccxt takes it for an empty one, of which follows that
@@ -13,19 +14,24 @@ The rules:
 from __future__ import annotations
 
 import asyncio
+import functools
+import json
 import logging
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from producers.errors import SourceBusy, SourceError
+from producers.pauses import retry_after
 from producers.sources.credentials import read_secret, without_secrets
 
 BUSY_SECONDS: Final = 10.0
 """How long to wait after a rate limit, where the exchange does not say."""
 CALL_SECONDS: Final = 60.0
 """The longest that one call may take with its turn in the queue of ccxt's rate limit."""
+RELOAD_SECONDS: Final = 60.0
+"""Between two readings of the markets, which are megabytes."""
 MIN_SECRET: Final = 6
 """Shorter ones would be found in numbers."""
 
@@ -82,6 +88,7 @@ class Exchange:
         self._type = type
         self._credentials = self._read_credentials(environ, prefix)
         self._busy_until = 0.0
+        self._reload_at = 0.0
         self.ccxt: Any = self._make()
         """The exchange, whose `has` and `options` can be looked at."""
         try:
@@ -102,7 +109,12 @@ class Exchange:
     @property
     def type(self) -> str:
         """What is traded: spot, margin, swap, future or option."""
-        return str(self._type or self.ccxt.options.get("defaultType") or "spot")
+        if self._type is not None:
+            return self._type
+        offered = [each for each in ("spot", "swap", "future", "option") if self.ccxt.has.get(each)]
+        default = str(self.ccxt.options.get("defaultType") or "spot")
+        # ccxt's default is spot at some that have derivatives alone.
+        return default if default in offered or not offered else offered[0]
 
     def has(self, method: str) -> bool:
         """Whether the exchange offers a method of ccxt's, `watch_balance` for instance."""
@@ -118,6 +130,13 @@ class Exchange:
             yield
         finally:
             await self.ccxt.close()
+
+    async def reload_markets(self) -> None:
+        """Read the markets again, unless that was done just now: exchanges list new ones."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._reload_at:
+            self._reload_at = now + RELOAD_SECONDS
+            await self.call("load_markets", True)
 
     @property
     def markets(self) -> Mapping[str, Any]:
@@ -158,7 +177,8 @@ class Exchange:
         text = self.shown(f"{method}: {type(error).__name__}: {error}")
         if isinstance(error, ccxt.DDoSProtection | ccxt.RateLimitExceeded):
             headers = self.ccxt.last_response_headers or {}
-            seconds = _retry_after(headers)
+            named = {name.lower(): value for name, value in headers.items()}
+            seconds = retry_after(named.get("retry-after"), BUSY_SECONDS)
             self._busy_until = asyncio.get_running_loop().time() + seconds
             return SourceBusy(text, seconds)
         # Of a link that broke ccxt makes an ExchangeError too, but has what it was made of.
@@ -176,6 +196,13 @@ class Exchange:
              "timeout": round(1000 * self._timeout)}
         )  # fmt: skip
         made.number = str
+        made.on_json_response = _exact_json
+        # What is watched only rings. ccxt would read all of it besides for its first answer, and
+        # compare amounts that are strings with numbers: at some exchanges nothing would ever come.
+        for what in ("Balance", "Positions"):
+            own = made.options.get(f"watch{what}") or {}
+            alone = {f"fetch{what}Snapshot": False, f"await{what}Snapshot": False}
+            made.options[f"watch{what}"] = {**own, **alone}
         # Below that it tells of each request with its headers, key and signature among them.
         made.logger.setLevel(logging.INFO)
         if self._type is not None:
@@ -213,11 +240,9 @@ class Exchange:
         return {name: value for name, value in found.items() if value is not None}
 
 
-def _retry_after(headers: Mapping[str, str]) -> float:
-    for name, value in headers.items():
-        if name.lower() == "retry-after":
-            try:
-                return max(0.0, float(value))
-            except ValueError:
-                break
-    return BUSY_SECONDS
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"expected a finite number, got {text}")
+
+
+# ccxt's own makes floats, and of their digits keeps 17.
+_exact_json: Final = functools.partial(json.loads, parse_float=str, parse_constant=_no_number)

@@ -57,6 +57,10 @@ KNOWN_TOTALS: Final[Mapping[str, Total]] = {
 """As ccxt 4.5 reads the exchanges' answers. For others, somebody has to compare and say."""
 
 
+class UnknownMarket(SourceError):
+    """A market that the exchange did not have when its markets were read."""
+
+
 def amount(value: Any, where: str) -> Decimal | None:
     """An amount, None where there is none; SourceError for what is no number."""
     if value is None or value == "":
@@ -114,9 +118,11 @@ def spot_portfolio(
     mode: Mode,
 ) -> Portfolio:
     """A spot account: `balance` is cash, what else it holds counts at these prices, by coin."""
-    total, free = _own(balance, currency)
-    value = sum((held * prices[coin] for coin, held in holdings(balance, currency).items()
-                 if coin in prices), _ZERO)  # fmt: skip
+    held = holdings(balance, currency)
+    # Who has coins alone has no cash, which some exchanges leave out then.
+    is_left_out = bool(held) and currency not in balance
+    total, free = (_ZERO, _ZERO) if is_left_out else _own(balance, currency)
+    value = sum((held[coin] * prices[coin] for coin in held.keys() & prices.keys()), _ZERO)
     return Portfolio(
         balance=total,
         equity=total + value,
@@ -143,11 +149,11 @@ def holdings(balance: Structure, currency: str) -> dict[str, Decimal]:
 
 
 def market_of(structure: Structure, markets: Mapping[str, Structure]) -> Structure:
-    """The market of a position or fill; SourceError where the exchange has no such."""
+    """The market of a position, an order or a fill; UnknownMarket where there is no such."""
     symbol = structure.get("symbol")
     market = markets.get(symbol) if isinstance(symbol, str) else None
     if market is None:
-        raise SourceError(f"expected a market of the exchange, got {symbol!r:.40}")
+        raise UnknownMarket(f"expected a market of the exchange, got {symbol!r:.40}")
     return market
 
 

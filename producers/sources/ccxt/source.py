@@ -5,6 +5,7 @@ Balance and positions, orders, and fills are parts, each of which fails by itsel
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, ClassVar, Final, Self
@@ -16,9 +17,9 @@ from producers.sources.base import FollowingSource, Reading
 from producers.sources.ccxt.account import Account
 from producers.sources.ccxt.entries import Fills, Orders
 from producers.sources.ccxt.exchange import BadExchange, Exchange
-from producers.sources.ccxt.mapping import KNOWN_TOTALS, Total
+from producers.sources.ccxt.mapping import KNOWN_TOTALS, Total, UnknownMarket
 from producers.sources.extras import require
-from producers.sources.parts import Part, Parts
+from producers.sources.parts import Follow, Part, Parts
 
 INTERVAL_SECONDS: Final = 5.0
 TIMEOUT_SECONDS: Final = 10.0
@@ -136,9 +137,13 @@ class CcxtSource(FollowingSource):
         ]
         self._parts = Parts(
             [
-                Part("account", held.channels, held.follow),
+                Part("account", held.channels, self._knowing(held.follow)),
                 *(Part(how, (), held.listener(how)) for how in held.watched if watch),
-                *(Part(what, (agent,), log.follow) for what, log in logs if log.is_offered),
+                *(
+                    Part(what, (agent,), self._knowing(log.follow))
+                    for what, log in logs
+                    if log.is_offered
+                ),
             ],
             self._health,
             shown=exchange.shown,
@@ -182,6 +187,20 @@ class CcxtSource(FollowingSource):
                     yield batch
             finally:
                 await parts.aclose()
+
+    def _knowing(self, follow: Follow) -> Follow:
+        """A part that fails where it meets a market that is new, and knows it the next time."""
+
+        async def following() -> AsyncGenerator[Sequence[Reading]]:
+            try:
+                async with contextlib.aclosing(follow()) as batches:
+                    async for batch in batches:
+                        yield batch
+            except UnknownMarket:
+                await self._exchange.reload_markets()
+                raise
+
+        return following
 
 
 def _total_of(exchange: Exchange, given: str | None) -> Total | None:

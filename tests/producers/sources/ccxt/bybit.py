@@ -67,6 +67,7 @@ class Bybit:
         self.orders: list[dict[str, Any]] = []
         self.executions: list[dict[str, Any]] = []
         self.prices = {"BTCUSDT": "100.50"}
+        self.markets = ["BTC"]
         self.calls: list[str] = []
         self.topics: set[str] = set()
         self.refused = 0
@@ -139,7 +140,8 @@ class Bybit:
     def _result(self, path: str, category: str, since: str | None) -> Any:
         match path:
             case "market/instruments-info":
-                return {"category": category, "list": [_instrument(category)], "nextPageCursor": ""}
+                listed = [_instrument(category, base) for base in self.markets]
+                return {"category": category, "list": listed, "nextPageCursor": ""}
             case "market/tickers":
                 tickers = [
                     {"symbol": each, "lastPrice": price} for each, price in self.prices.items()
@@ -155,12 +157,12 @@ class Bybit:
                 return {"unifiedMarginStatus": 6}
             case "account/wallet-balance":
                 coins = {"USDT": self.wallet, **self.coins}
-                listed = [
+                held = [
                     {"coin": coin, "walletBalance": amount, "equity": amount, "locked": "0",
                      "totalOrderIM": "0", "totalPositionIM": "5.005", "unrealisedPnl": "0.5"}
                     for coin, amount in coins.items()
                 ]  # fmt: skip
-                return {"list": [{"accountType": "UNIFIED", "coin": listed}]}
+                return {"list": [{"accountType": "UNIFIED", "coin": held}]}
             case "position/list":
                 return {"category": category, "list": self.positions, "nextPageCursor": ""}
             case "order/realtime":
@@ -206,9 +208,9 @@ async def _reply(link: WebSocket, **fields: Any) -> None:
     await link.send_text(json.dumps(fields))
 
 
-def _instrument(category: str) -> dict[str, Any]:
-    """The one market of a category."""
-    common = {"symbol": "BTCUSDT", "baseCoin": "BTC", "quoteCoin": "USDT", "status": "Trading"}
+def _instrument(category: str, base: str) -> dict[str, Any]:
+    """A market of a category, with USDT."""
+    common = {"symbol": f"{base}USDT", "baseCoin": base, "quoteCoin": "USDT", "status": "Trading"}
     prices = {"minPrice": "0.10", "maxPrice": "1999999.80", "tickSize": "0.10"}
     if category == "spot":
         lot = {"basePrecision": "0.000001", "quotePrecision": "0.0000001", "minOrderQty": "0.00001",

@@ -180,6 +180,18 @@ def test_a_spot_account() -> None:
     assert holdings({"USDT": {}}, "USDT") == {}
 
 
+def test_a_spot_account_of_coins_alone() -> None:
+    """Cash that the exchange leaves out is none; that it left out everything is a failure."""
+    options: dict[str, Any] = {"currency": "USDT", "platform": "x", "mode": Mode.LIVE}
+    prices = {"BTC": Decimal(100)}
+    found = spot_portfolio({"total": {"BTC": "0.5"}}, prices, **options)
+    assert (found.balance, found.available, found.equity) == (Decimal(0), Decimal(0), Decimal(50))
+    wrong: list[dict[str, Any]] = [{}, {"total": {}}, {"total": {"BTC": "0.5"}, "USDT": {}}]
+    for balance in wrong:
+        with pytest.raises(SourceError, match="the balance has no USDT"):
+            spot_portfolio(balance, prices, **options)
+
+
 def test_an_order() -> None:
     """As it stands; a market order has no price."""
     order = {"id": "o1", "symbol": "BTC/USDT", "side": "sell", "type": "limit", "amount": "0.10",

@@ -198,6 +198,48 @@ async def test_a_spot_account(valkey: Valkey, tmp_path: Path) -> None:
     assert "having no price in USDT: DUST" in desk.said
 
 
+async def test_a_price_that_is_missing(valkey: Valkey, tmp_path: Path) -> None:
+    """A coin that counted goes on counting: without its price nothing is published, where it was
+    left out of the equity."""
+    exchange = Bybit()
+    exchange.coins = {"BTC": "0.50"}
+    async with following(valkey, exchange, tmp_path, "--type", "spot", "--no-watch"):
+        await eventually(lambda: value(valkey, "portfolio") is not None, "the portfolio")
+        exchange.prices.clear()
+        await eventually(lambda: component(valkey, "account")[0] == "down", "down")
+        assert "a price of BTC" in component(valkey, "account")[1]
+        exchange.prices["BTCUSDT"] = "101.50"
+        await eventually(lambda: len(history(valkey, "portfolio")) == 2, "another price")
+    assert [data["equity"] for _, data in history(valkey, "portfolio")] == [
+        "1050.3500",
+        "1050.8500",
+    ]
+
+
+async def test_digits_of_numbers(valkey: Valkey, tmp_path: Path) -> None:
+    """An amount that the exchange writes as a number keeps its digits too; ccxt made a float."""
+    exchange = Bybit()
+    exchange.faults.only = "wallet-balance"
+    coin = '{"coin": "USDT", "walletBalance": 1000.1234567890123456789, "locked": 0}'
+    exchange.faults.garbage = f"""{{"retCode": 0, "retMsg": "OK", "result":
+        {{"list": [{{"accountType": "UNIFIED", "coin": [{coin}]}}]}}}}""".encode()
+    async with following(valkey, exchange, tmp_path, "--no-watch"):
+        await eventually(lambda: value(valkey, "portfolio") is not None, "the portfolio")
+    assert value(valkey, "portfolio")["balance"] == "1000.1234567890123456789"
+
+
+async def test_a_market_that_is_new(valkey: Valkey, tmp_path: Path) -> None:
+    """A position in it is there with the next reading; the account failed until a restart."""
+    exchange = Bybit()
+    async with following(valkey, exchange, tmp_path, "--no-watch"):
+        await well(valkey)
+        exchange.markets.append("NEW")
+        exchange.positions.append(position("NEWUSDT"))
+        await eventually(lambda: len(told(valkey, "position_opened")) == 1, "the position")
+        await well(valkey)
+    assert told(valkey, "position_opened")[0]["asset_pair"] == "NEW/USDT:USDT"
+
+
 @pytest.mark.parametrize(
     ("fault", "detail"),
     [
@@ -360,7 +402,16 @@ WRONG: list[tuple[str, dict[str, str], str]] = [
     ("--exchange bybit --as leaky", {}, "apiKey does not belong into a file that is shared"),
 ]
 
-# One process for all of them: loading ccxt takes a second.
+# Each in one process: loading ccxt takes a second.
+LOOK_AT = """
+import json
+from producers.sources.ccxt.exchange import Exchange
+key = {"CCXT_API_KEY": "k", "CCXT_SECRET": "s"}
+found = {id: Exchange(id, environ=key) for id in ("krakenfutures", "binancecoinm", "bybit")}
+types = {id: each.type for id, each in found.items()}
+binance = Exchange("binance", environ=key, type="swap")
+print(json.dumps([types, binance.ccxt.options["watchPositions"]]))
+"""
 TRY_ALL = """
 import json, sys
 from click.testing import CliRunner
@@ -387,6 +438,17 @@ def test_wrong_options(tmp_path: Path) -> None:
         assert status == 2, (arguments, said)
         assert why in " ".join(said.split()), arguments
         assert SECRET not in said
+
+
+def test_how_exchanges_are_made() -> None:
+    """Those of derivatives alone are taken for that; and no watch waits for a snapshot of ccxt's,
+    which fails at Binance."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK_AT], env=environ(), capture_output=True, text=True, timeout=60
+    )
+    types, watching = json.loads(done.stdout or done.stderr)
+    assert types == {"krakenfutures": "swap", "binancecoinm": "swap", "bybit": "swap"}
+    assert watching["fetchPositionsSnapshot"] is watching["awaitPositionsSnapshot"] is False
 
 
 def test_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
