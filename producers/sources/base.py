@@ -36,6 +36,10 @@ TIMEOUT_SECONDS = 3.0
 """How long one call of a polling source may take, where nobody says otherwise."""
 
 
+MAX_LEASE_SECONDS = 366 * 86_400.0
+"""The longest lease that somebody may ask for from outside."""
+
+
 class State(msgspec.Struct, frozen=True):
     """The one current value of a channel: a portfolio, an agent's status, its health."""
 

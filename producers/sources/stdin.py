@@ -32,7 +32,13 @@ from hub.protocol.lines import Lines, Numbered
 from hub.protocol.payload import MAX_DATA_BYTES
 from producers.errors import InputEnded, ProducerError
 from producers.events import Component, Health, HealthState
-from producers.sources.base import FollowingSource, Reading, Relayed, State
+from producers.sources.base import (
+    MAX_LEASE_SECONDS,
+    FollowingSource,
+    Reading,
+    Relayed,
+    State,
+)
 
 if TYPE_CHECKING:
     from producers.readings import Result
@@ -42,7 +48,6 @@ logger = logging.getLogger(__name__)
 PIECE_BYTES: Final = 64 * 1024
 MAX_LINE_BYTES: Final = MAX_DATA_BYTES + 1024
 """The largest data, with its names around it."""
-MAX_LEASE_SECONDS: Final = 366 * 86_400.0
 
 
 class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

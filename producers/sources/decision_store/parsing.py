@@ -43,13 +43,16 @@ def parse_decision(name: str, content: bytes) -> Decision:
         fields = _object(content)
     except (ValueError, RecursionError) as error:
         raise BrokenFile(name, _reason(error)) from error
-    return read_decision(name, fields)
+    return read_decision(name, fields, otherwise=id_from_name(name))
 
 
-def read_decision(name: str, fields: Mapping[str, Any]) -> Decision:
-    """Read the fields of what is called `name`; raises BrokenFile."""
+def read_decision(name: str, fields: Mapping[str, Any], *, otherwise: str) -> Decision:
+    """Read the fields of what is called `name`; raises BrokenFile.
+
+    otherwise: the id where the fields name none.
+    """
     try:
-        decision = _decision(name, _Fields(dict(fields)))
+        decision = _decision(_Fields(dict(fields)), otherwise)
         # What can't travel is found here, where the file's name is known.
         change_from_json(Kind.LOG, encode(decision))
     except (ValueError, RecursionError, ProtocolError) as error:
@@ -122,7 +125,7 @@ class _Fields:
         return self.left.pop(name) if isinstance(value, dict) else {}
 
 
-def _decision(name: str, fields: _Fields) -> Decision:
+def _decision(fields: _Fields, otherwise: str) -> Decision:
     asset_pair = fields.text("asset_pair")
     if asset_pair is None:
         raise InvalidPayload("asset_pair", "an asset pair", None)
@@ -130,7 +133,7 @@ def _decision(name: str, fields: _Fields) -> Decision:
     if action is None or action.upper() not in Action.__members__:
         raise InvalidPayload("action", f"one of {', '.join(Action)}", action)
     return Decision(
-        id=fields.text(*_IDS) or id_from_name(name),
+        id=fields.text(*_IDS) or otherwise,
         asset_pair=asset_pair,
         action=Action[action.upper()],
         confidence=_confidence(fields.number("confidence")),

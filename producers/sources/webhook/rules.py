@@ -11,6 +11,7 @@ out. What a body does not have is left out.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
@@ -23,7 +24,7 @@ from hub.protocol.errors import PayloadError, ProtocolError
 from hub.protocol.payload import parse
 from producers.errors import BrokenFile, InvalidPayload
 from producers.events import Alert, Event, Severity
-from producers.sources.base import Decided, Happened, Reading, Relayed
+from producers.sources.base import MAX_LEASE_SECONDS, Decided, Happened, Reading, Relayed
 from producers.sources.decision_store.parsing import read_decision
 
 _REFERENCE: Final = re.compile(r"\{([A-Za-z0-9_][A-Za-z0-9_.-]*)\}")
@@ -48,7 +49,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     when: references and what each has to be.
     pattern: a regular expression for a body that is text, whose named groups become fields.
     fields: the fields by name, as templates; without them, the body as it is.
-    key: a template of what names the thing, so that it is published once; else the post's own id.
+    key: a template of what names the thing, so that it is published once; the post's own id does
+        where there is no key, or the body lacks a part of it.
     lease_seconds: an event's channel is stale so long after it, unless another comes.
     """
 
@@ -59,7 +61,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pattern: str = ""
     fields: dict[str, str] = {}
     key: str = ""
-    lease_seconds: Annotated[float, Meta(gt=0)] | None = None
+    lease_seconds: Annotated[float, Meta(gt=0, le=MAX_LEASE_SECONDS)] | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -112,6 +114,8 @@ def read_hooks(table: Any) -> dict[str, Hook]:
 
 def read_body(content: bytes, max_bytes: int) -> dict[str, Any]:
     """A body as its rules see it; raises BadPost."""
+    # Some programs begin a text in UTF-8 with it.
+    content = content.removeprefix(codecs.BOM_UTF8)
     try:
         value = parse(content, max_bytes=max_bytes)
     except PayloadError as error:
@@ -131,9 +135,11 @@ def reading_of(rules: list[Rule], body: Body, key: str) -> Reading | None:
     """
     for rule in rules:
         seen = _with_groups(rule, body)
-        if seen is not None and all(_look_up(seen, path) == is_ for path, is_ in rule.when.items()):
+        if seen is not None and all(
+            _is(_look_up(seen, path), expected) for path, expected in rule.when.items()
+        ):
             try:
-                return _make(rule, seen, str(fill(rule.key, seen) or "")[:MAX_KEY] or key)
+                return _make(rule, seen, _named(rule, seen), key)
             except (InvalidPayload, BrokenFile) as error:
                 raise BadPost(getattr(error, "why", str(error))) from None
     return None
@@ -147,14 +153,29 @@ def fill(template: str, body: Body) -> Any:
     return _REFERENCE.sub(lambda found: _spelled(_look_up(body, found[1])), template)
 
 
-def _make(rule: Rule, body: Body, key: str) -> Reading:
+def _is(value: Any, expected: str | int | bool) -> bool:
+    # True equals 1 in Python, and not in JSON.
+    return bool(value == expected) and isinstance(value, bool) is isinstance(expected, bool)
+
+
+def _named(rule: Rule, body: Body) -> str:
+    """What the rule's key makes of a body; nothing, where that lacks a part of it."""
+    if any(_look_up(body, path) is None for path in _REFERENCE.findall(rule.key)):
+        return ""
+    return _spelled(fill(rule.key, body))[:MAX_KEY]
+
+
+def _make(rule: Rule, body: Body, named: str, otherwise: str) -> Reading:
+    key = named or otherwise
     fields: Body = body
     if rule.fields:
         filled = {name: fill(template, body) for name, template in rule.fields.items()}
         fields = {name: value for name, value in filled.items() if value is not None}
     match rule.to:
         case "decision":
-            return Decided(rule.target, read_decision(key, fields))
+            if named:
+                fields = {**fields, "id": named}
+            return Decided(rule.target, read_decision(key, fields, otherwise=key))
         case "alert":
             return Happened(rule.target, Event.ALERT, _alert(fields), key=key)
         case "event":

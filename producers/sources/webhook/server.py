@@ -66,7 +66,8 @@ def create_app(take: Take, max_bytes: int) -> Starlette:
     return Starlette(
         routes=[
             Route("/hooks/{hook}", receive, methods=["POST"]),
-            Route("/hooks/{hook}/{secret}", receive, methods=["POST"]),
+            # A secret may have slashes in it, as base64 has.
+            Route("/hooks/{hook}/{secret:path}", receive, methods=["POST"]),
         ]
     )
 

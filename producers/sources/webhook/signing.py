@@ -28,18 +28,18 @@ class Unauthorized(Exception):
     """A post that nobody who knows the secret has sent now; the text is safe to tell."""
 
 
-def read_keys(secret: str) -> tuple[bytes, ...]:
+def read_keys(secret: str, *, signs: bool = True) -> tuple[bytes, ...]:
     """The keys of one or more secrets with white space between, the old and the new of a change.
 
-    `whsec_` begins one in base64, as the standard has it; any other is its own bytes. Raises
-    ValueError.
+    signs: `whsec_` begins a key in base64, as the standard has it; any other, and any that is
+    shared, is its own bytes. Raises ValueError.
     """
     keys = []
     for text in secret.split():
         try:
             key = (
                 base64.b64decode(text.removeprefix(PREFIX), validate=True)
-                if text.startswith(PREFIX)
+                if signs and text.startswith(PREFIX)
                 else text.encode()
             )
         except binascii.Error:

@@ -54,6 +54,32 @@ def test_a_decision_of_other_fields() -> None:
     assert reading.decision.confidence is None
 
 
+@pytest.mark.parametrize(
+    ("key", "body", "id"),
+    [
+        ("{day}_x", '"day": "2025-01-01", "id": "own"', "2025-01-01_x"),
+        ("{bar}", '"bar": 0', "0"),
+        ("{bar}", '"bar": {"n": 1.10}', '{"n":1.10}'),
+        ("{bar}-{none}", '"bar": 5', "h:1"),
+        ("{none}", '"bar": 5, "id": "own"', "own"),
+    ],
+)
+def test_what_names_a_decision(key: str, body: str, id: str) -> None:
+    """The rule's key, as it is spelled; where the body lacks a part of it, its id or the post's.
+
+    A day was taken off its front, and a lack spelled as nothing, so that others had the same."""
+    content = f'{{"asset_pair": "A", "action": "BUY", {body}}}'.encode()
+    reading = make(content, {"to": "decision", "key": key})
+    assert isinstance(reading, Decided)
+    assert reading.decision.id == id
+
+
+def test_a_byte_order_mark() -> None:
+    """It is no part of the body: what followed it was taken for a text, and no rule fitted."""
+    reading = make(b'\xef\xbb\xbf{"title": "t"}', {"to": "alert", "when": {"title": "t"}})
+    assert isinstance(reading, Happened)
+
+
 def test_a_text_with_a_pattern() -> None:
     """An alert that is text gives up its parts; one that does not fit goes to the next rule."""
     decision = {
@@ -113,6 +139,7 @@ def test_the_first_rule_that_fits() -> None:
         reading = make(body, *rules)
         assert isinstance(reading, Relayed)
         events.append(reading.event)
+    assert make(b'{"live": 1}', *rules) is make(b'{"kind": "x", "n": true}', rules[0]) is None
     assert events == ["one", "two", "three"]
     assert make(b'{"kind": "y"}', *rules) is None
 
@@ -166,6 +193,7 @@ def test_what_a_rule_can_make_nothing_of(body: bytes, rule: dict[str, Any], why:
         ({"h": {"rules": []}}, "hooks.h: .*length"),
         ({"h": {"rules": [{"to": "alert"}], "auth": "none"}}, "hooks.h: .*auth"),
         ({"h": {"rules": [{"to": "alert", "chanel": "a"}]}}, "chanel"),
+        ({"h": {"rules": [{"channel": "c", "event": "e", "lease_seconds": 1e300}]}}, "lease"),
         ({"h": {"rules": [{"event": "e"}]}}, "expected a channel name"),
         ({"h": {"rules": [{"channel": "c"}]}}, "expected an event name"),
         ({"h": {"rules": [{"to": "alert", "pattern": "("}]}}, "unterminated"),

@@ -11,6 +11,7 @@ import json
 import logging
 import socket
 import time
+import urllib.parse
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -93,9 +94,11 @@ def stored(seq: int) -> Published:
 
 
 @contextlib.asynccontextmanager
-async def desk(valkey: Valkey, **options: Any) -> AsyncIterator[Desk]:
+async def desk(
+    valkey: Valkey, *, source: WebhookSource | None = None, **options: Any
+) -> AsyncIterator[Desk]:
     """A worker that takes posts, and is stopped at the end."""
-    source = made(**options)
+    source = source or made(**options)
     timing = Timing(connect_seconds=0.2, answer_seconds=0.2, longest_pause_seconds=0.1)
     async with Publisher(valkey.url, timing=timing) as publisher:
         worker = Worker(source, publisher, first_pause=0.01)
@@ -181,6 +184,33 @@ async def test_tradingview(valkey: Valkey) -> None:
     assert len(envelopes(valkey, "decisions")) == 1
     assert history(valkey, "status") == [("status", {"kind": "status", "up": True})]
     assert meta(valkey, "status")["lease"] == "7000"
+
+
+async def test_a_secret_in_both_places(valkey: Valkey) -> None:
+    """The one in the body is taken out too, and was published."""
+    async with desk(valkey) as each:
+        status = {"kind": "status", "up": True, "secret": SECRET}
+        assert (await each.post(f"shared/{SECRET}", status)).status_code == 200
+        assert (await each.post(f"shared/{SECRET}", b'{"broken')).status_code == 422
+    assert history(valkey, "status") == [("status", {"kind": "status", "up": True})]
+
+
+async def test_secrets_of_any_text(valkey: Valkey) -> None:
+    """A shared one is what it says: with slashes, as base64 has, or with a prefix that signing
+    keys have. These were refused."""
+    secrets = ("a/secret+of/base64/bytes==", "whsec_c2VjcmV0LXRoYXQtaXMtYmFzZTY0")
+    keys = {name: read_keys(" ".join(secrets), signs=False) for name in HOOKS}
+    source = WebhookSource(read_hooks(HOOKS), keys, port=0)
+    async with desk(valkey, source=source) as each:
+        for secret in secrets:
+            quoted = urllib.parse.quote(secret, safe="")
+            for path in (secret, quoted):
+                alert = {"kind": "alert", "title": path}
+                assert (await each.post(f"shared/{path}", alert)).status_code == 200
+            assert (await each.post("shared", {"secret": secret})).status_code == 200
+            assert (await each.post(f"shared/{secret}/", {})).status_code == 401
+        assert (await each.post("shared/", {"kind": "alert"})).status_code == 401
+    assert len(titles(valkey)) == 3
 
 
 async def test_equal_alerts_are_one_for_a_while(valkey: Valkey) -> None:
