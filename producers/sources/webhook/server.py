@@ -18,9 +18,11 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 logger = logging.getLogger(__name__)
 
+HEAD_SECONDS: Final = 10.0
 BODY_SECONDS: Final = 10.0
 HEAD_BYTES: Final = 16 * 1024
 MAX_CONNECTIONS: Final = 256
@@ -78,8 +80,7 @@ async def serving(app: Starlette, host: str, port: int) -> AsyncGenerator[tuple[
     with _listen(host, port) as sock:
         config = uvicorn.Config(
             app,
-            # Whose bound on a request's head can be set.
-            http="h11",
+            http=_Protocol,
             h11_max_incomplete_event_size=HEAD_BYTES,
             ws="none",
             lifespan="off",
@@ -98,6 +99,31 @@ async def serving(app: Starlette, host: str, port: int) -> AsyncGenerator[tuple[
         finally:
             server.should_exit = True
             await asyncio.wait([task])
+
+
+class _Protocol(H11Protocol):
+    """uvicorn's, whose bound on a request's head can be set; and a deadline, which it has none of.
+
+    Without it a few hundred connections that say nothing would keep everybody out.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._late = self.loop.call_later(HEAD_SECONDS, self._give_up)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._late.cancel()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._late.cancel()
+        self._late = self.loop.call_later(HEAD_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        # A new one for each request, once its head is whole.
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.abort()
 
 
 class _Server(uvicorn.Server):

@@ -29,7 +29,7 @@ from producers.events import Health
 from producers.link import Timing
 from producers.publisher import Publisher
 from producers.sources.base import State
-from producers.sources.webhook import WebhookSource
+from producers.sources.webhook import WebhookSource, server
 from producers.sources.webhook.rules import read_hooks
 from producers.sources.webhook.server import Answer, Post
 from producers.sources.webhook.signing import read_keys
@@ -271,6 +271,28 @@ async def test_a_post_that_breaks_off(valkey: Valkey) -> None:
         whole = {"kind": "alert", "title": "whole"}
         assert (await each.post(f"shared/{SECRET}", whole)).status_code == 200
     assert titles(valkey) == ["whole"]
+
+
+async def test_connections_that_say_nothing(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are closed, a head that comes by drops too; before, they kept everybody else out."""
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.1)
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 3)
+    async with desk(valkey) as each, asyncio.timeout(20):
+        assert each.source.address is not None
+        links = [await asyncio.open_connection(*each.source.address) for _ in range(3)]
+        half = b"POST /hooks/shared HTTP/1.1\r\nhost: "
+        links[0][1].write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" + half)
+        links[1][1].write(half)
+        for reader, writer in links:
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
+            writer.close()
+        for _ in range(2):
+            answer = await each.post(f"shared/{SECRET}", {"kind": "alert", "title": "t"})
+            assert answer.status_code == 200
+    assert titles(valkey) == ["t"]
 
 
 async def test_an_outage(valkey: Valkey) -> None:
