@@ -31,6 +31,7 @@ from producers.errors import (
     InputEnded,
     InvalidPayload,
     ProducerError,
+    PublisherClosed,
     PublishRefused,
     SourceError,
     SourceGone,
@@ -40,6 +41,7 @@ from producers.events import (
     Health,
     HealthState,
 )
+from producers.failures import detail_of, failure_of
 from producers.pauses import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Pauses
 from producers.publisher import Publisher
 from producers.readings import MAX_AHEAD, Report, Result, checked, publish_reading
@@ -184,7 +186,7 @@ class Worker:
             raise TimeoutError
         if call.cancelled():
             # By something within the source, which is a failure like others.
-            raise SourceError("its call was cancelled from within")
+            raise SourceError("it was cancelled from within")
         return checked(call.result())
 
     async def _follow(self, source: FollowingSource) -> None:
@@ -195,28 +197,34 @@ class Worker:
                         batch = await anext(batches)
                     self._is_well()
                     self._renewing = self._group.create_task(self._keep_renewing())
-                    while True:
-                        for reading in checked(batch):
-                            await self._ahead.acquire()
-                            publish = self._start(self._publish(reading))
-                            publish.add_done_callback(lambda _: self._ahead.release())
-                        batch = await anext(batches)
+                    try:
+                        while True:
+                            await self._publish_all(checked(batch))
+                            batch = await anext(batches)
+                    finally:
+                        # Before it is closed, which may take as long as it likes.
+                        self._stop_renewing()
             except InputEnded as ended:
                 logger.info("the source ended: %s", ended)
                 return
             except StopAsyncIteration:
                 failure: Exception = SourceGone("the source ended")
-            except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if task is None or task.cancelling():
-                    raise
-                failure = SourceError("it was cancelled from within")
             # As in `_poll`.
-            except Exception as error:
-                failure = error
-            finally:
-                self._stop_renewing()
+            except BaseException as error:
+                failure = failure_of(error)
             await self._pause(failure)
+
+    async def _publish_all(self, batch: Sequence[Reading]) -> None:
+        begun = 0
+        try:
+            for reading in batch:
+                await self._ahead.acquire()
+                publish = self._start(self._publish(reading))
+                publish.add_done_callback(lambda _: self._ahead.release())
+                begun += 1
+        finally:
+            for reading in batch[begun:]:
+                self._tell(reading, PublisherClosed(reading.channel, "the worker ended first"))
 
     async def _keep_renewing(self) -> None:
         while True:
@@ -245,9 +253,9 @@ class Worker:
         if isinstance(error, TimeoutError):
             error = SourceError(f"no answer within {self._timeout:g} s")
         known = isinstance(error, SourceError | OSError)
-        logger.warning("the source failed: %s", error, exc_info=None if known else error)
+        detail = detail_of(error)
+        logger.warning("the source failed: %s", detail, exc_info=None if known else error)
         pause = self._pauses.failed(error)
-        detail = str(error) or type(error).__name__
         self._source_component = Component(state=HealthState.DOWN, detail=detail)
         # That the source is down stays fresh until the next try is over.
         self._start(self._publish_health(pause.at_most + self._timeout + self.lease_seconds))
@@ -269,13 +277,16 @@ class Worker:
             if isinstance(error, PublishRefused | InvalidPayload):
                 origin = f"{reading.origin}: " if isinstance(reading, Relayed) else ""
                 self._note_refusal(channel, f"{origin}{error}")
+        self._tell(reading, result)
+        if self._report is not None:
+            self._report(reading, result)
+
+    def _tell(self, reading: Reading, result: Result) -> None:
         try:
             self._source.told(reading, result)
         # As in `_poll`; what was published is.
         except Exception:
             logger.exception("the source failed at hearing what became of a reading")
-        if self._report is not None:
-            self._report(reading, result)
 
     async def _touch(self, channel: str) -> None:
         with contextlib.suppress(ProducerError):
@@ -321,7 +332,13 @@ class Worker:
 
 async def _poll_of(source: PollingSource) -> Sequence[Reading]:
     # A coroutine of ours, whatever the source's own is.
-    return await source.poll()
+    try:
+        return await source.poll()
+    except Exception:
+        raise
+    except BaseException as error:
+        # A task that raises SystemExit takes the loop with it.
+        raise failure_of(error) from error
 
 
 def _seen(call: asyncio.Task[Sequence[Reading]]) -> None:

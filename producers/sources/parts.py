@@ -20,6 +20,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from producers.errors import SourceError
 from producers.events import Component, Health, HealthState
+from producers.failures import detail_of, failure_of
 from producers.pauses import Pauses
 from producers.sources.base import Reading, State
 
@@ -29,7 +30,6 @@ START_SECONDS: Final = 30.0
 MAX_WAITING: Final = 64
 """Batches that wait for the worker; a part that has more waits too."""
 
-MAX_DETAIL: Final = 300
 TOGETHER_SECONDS: Final = 0.1
 """How long what happens is collected before it is read."""
 
@@ -138,16 +138,11 @@ class Parts:
                 failure: Exception = SourceError("it ended")
             except TimeoutError as error:
                 failure = SourceError(str(error) or "no answer in time")
-            except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if task is None or task.cancelling():
-                    raise
-                failure = SourceError("it was cancelled from within")
             # A platform's library may raise anything; what it raises is the part's failure.
-            except Exception as error:
-                failure = error
+            except BaseException as error:
+                failure = failure_of(error)
             pause = pauses.failed(failure)
-            detail = self._shown(str(failure) or type(failure).__name__)[:MAX_DETAIL]
+            detail = detail_of(failure, self._shown)
             logger.warning("%s failed: %s", part.name, detail)
             if not isinstance(failure, SourceError | OSError):
                 where = "".join(traceback.format_exception(failure))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, Self, cast
 import msgspec
 import pytest
 
+from hub.protocol.payload import MAX_DATA_BYTES
 from producers.answers import Answer
 from producers.errors import InputEnded, SourceBusy, SourceError
 from producers.events import (
@@ -24,6 +26,7 @@ from producers.events import (
     HealthState,
     TradingPosition,
 )
+from producers.failures import MAX_DETAIL
 from producers.link import Timing
 from producers.publisher import Publisher
 from producers.readings import MAX_AHEAD, Result, publish_once
@@ -107,6 +110,8 @@ class Feed(FollowingSource):
         self.batches: asyncio.Queue[Sequence[Reading] | BaseException] = asyncio.Queue()
         self.started = 0
         self.closed = 0
+        self.closing = asyncio.Event()
+        self.closing.set()
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
@@ -130,6 +135,7 @@ class Feed(FollowingSource):
                 yield batch
         finally:
             self.closed += 1
+            await self.closing.wait()
 
     async def read_once(self) -> Sequence[Reading]:
         batch = self.batches.get_nowait()
@@ -159,7 +165,7 @@ def say(*readings: Reading) -> Callable[[], Sequence[Reading]]:
     return lambda: readings
 
 
-def fail(error: Exception) -> Callable[[], Sequence[Reading]]:
+def fail(error: BaseException) -> Callable[[], Sequence[Reading]]:
     def step() -> Sequence[Reading]:
         raise error
 
@@ -227,7 +233,34 @@ async def test_a_call_that_is_cancelled_from_within(valkey: Valkey) -> None:
 
     async with running(valkey, Script(cancelled, say(balance(1)))):
         await eventually(lambda: balances(valkey) == ["1"], "the publish after it")
-    assert source_health(valkey)[0] == ("down", "its call was cancelled from within")
+    assert source_health(valkey)[0] == ("down", "it was cancelled from within")
+
+
+class Panic(BaseException):
+    """As libraries raise that are written in Rust."""
+
+
+@pytest.mark.parametrize("error", [Panic("at line 7"), SystemExit("at line 7")])
+async def test_what_is_no_exception(valkey: Valkey, error: BaseException) -> None:
+    """It is a failure like others; it ended the worker, and with SystemExit the process."""
+    source = Feed()
+    source.batches.put_nowait(error)
+    source.batches.put_nowait([balance(2)])
+    async with running(valkey, Script(fail(error), say(balance(1)))):
+        await eventually(lambda: balances(valkey) == ["1"], "the publish after it")
+    async with running(valkey, source):
+        await eventually(lambda: balances(valkey) == ["1", "2"], "the publish after it")
+    down = ("down", f"{type(error).__name__}: at line 7")
+    assert source_health(valkey).count(down) == 2
+
+
+async def test_a_failure_with_a_long_text(valkey: Valkey) -> None:
+    """It is cut short, and what is no text replaced: health that was too large, or no UTF-8, was
+    refused, so that nothing told of the failure."""
+    error = SourceError("\udcff" + "x" * MAX_DATA_BYTES)
+    async with running(valkey, Script(fail(error))):
+        await eventually(lambda: bool(envelopes(valkey, "health")), "health")
+    assert source_health(valkey)[0] == ("down", "?" + "x" * (MAX_DETAIL - 1))
 
 
 async def test_changes_only(valkey: Valkey) -> None:
@@ -609,6 +642,21 @@ async def test_a_following_source_that_fails(valkey: Valkey) -> None:
         feed.batches.put_nowait([Decided("decisions", decision("d"))])
         await eventually(lambda: len(envelopes(valkey, "decisions")) == 1, "a decision")
     assert [state for state, _ in source_health(valkey)] == ["ok", "down", "ok"]
+
+
+async def test_a_source_that_is_slow_to_close(valkey: Valkey) -> None:
+    """Its channels go stale; they were kept fresh for as long as it took to close."""
+    source = Feed()
+    source.closing.clear()
+    source.batches.put_nowait([Decided("decisions", decision("d"))])
+    async with running(valkey, source, timeout=1.0):
+        await eventually(lambda: "until" in meta(valkey, "decisions"), "the decision")
+        source.batches.put_nowait([5])  # type: ignore[list-item]
+        await eventually(lambda: source.closed == 1, "that it is closed")
+        await eventually(
+            lambda: int(meta(valkey, "decisions")["until"]) < time.time() * 1_000_000, "stale"
+        )
+        source.closing.set()
 
 
 async def test_a_following_source_does_not_read_ahead(valkey: Valkey) -> None:

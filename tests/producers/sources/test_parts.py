@@ -9,10 +9,15 @@ import pytest
 
 from producers.errors import SourceError
 from producers.events import Health
+from producers.failures import MAX_DETAIL
 from producers.pauses import Pauses
 from producers.sources.base import Reading, State
-from producers.sources.parts import MAX_DETAIL, Part, Parts
+from producers.sources.parts import Part, Parts
 from tests.producers.payloads import portfolio
+
+
+class Panic(BaseException):
+    """As libraries raise that are written in Rust."""
 
 
 class Feed:
@@ -93,6 +98,7 @@ async def test_parts_fail_by_themselves() -> None:
         (asyncio.CancelledError(), "it was cancelled from within"),
         (ZeroDivisionError(), "ZeroDivisionError"),
         (ValueError("x" * 1000), "x" * MAX_DETAIL),
+        (Panic("of a library"), "Panic: of a library"),
     ],
 )
 async def test_any_failure_is_told_once(failure: BaseException | None, detail: str) -> None:
