@@ -142,6 +142,7 @@ class WebhookSource(FollowingSource):
         # By identity, which lasts while the reading is on its way: equal ones are not the same.
         self._waiting: dict[int, Settled] = {}
         self._buffered: set[Settled] = set()
+        self._is_open = False
         self._lost = 0
         self.address: tuple[str, int] | None = None
         """Where it listens, while it does."""
@@ -173,12 +174,23 @@ class WebhookSource(FollowingSource):
         app = create_app(self.take, self._body_bytes)
         async with serving(app, self._host, self._port) as self.address:
             logger.info("listening on http://%s:%d/hooks/...", *self.address)
-            yield []
-            while True:
-                batch = [await self._posts.get()]
-                while not self._posts.empty() and len(batch) < BATCH:
-                    batch.append(self._posts.get_nowait())
-                yield batch
+            self._is_open = True
+            try:
+                yield []
+                while True:
+                    batch = [await self._posts.get()]
+                    while not self._posts.empty() and len(batch) < BATCH:
+                        batch.append(self._posts.get_nowait())
+                    yield batch
+            finally:
+                self._close()
+
+    def _close(self) -> None:
+        """Let nobody wait for what nobody will publish."""
+        self._is_open = False
+        while not self._posts.empty():
+            reading = self._posts.get_nowait()
+            self.told(reading, PublisherClosed(reading.channel, "the server ended first"))
 
     def told(self, reading: Reading, result: Result) -> None:
         settled = self._waiting.pop(id(reading), None)
@@ -201,6 +213,8 @@ class WebhookSource(FollowingSource):
             return Answer(422, {"error": str(error)})
         except asyncio.QueueFull:
             return Answer(503, {"error": "too many posts wait for Redis"})
+        except PublisherClosed as error:
+            return Answer(503, {"error": str(error)})
         if settled is None:
             return Answer(200, {"status": "ignored", "reason": "no rule takes it"})
         await asyncio.wait([settled], timeout=self._answer_seconds)
@@ -236,6 +250,8 @@ class WebhookSource(FollowingSource):
         reading = reading_of(hook.rules, body, unique)
         if reading is None:
             return None
+        if not self._is_open:
+            raise PublisherClosed(reading.channel, "the server ends")
         settled: Settled = asyncio.get_running_loop().create_future()
         reading = self._fitted(reading)
         self._posts.put_nowait(reading)
@@ -284,7 +300,7 @@ class WebhookSource(FollowingSource):
         detail = f"{self._lost} posts that were answered 202 are lost, the last: {why}"
         component = Component(state=HealthState.DEGRADED, detail=detail)
         health = Health(state=HealthState.DEGRADED, components={"posts": component})
-        if not self._posts.full():
+        if self._is_open and not self._posts.full():
             self._posts.put_nowait(State(self._health, health))
 
 

@@ -334,8 +334,29 @@ async def test_what_there_is_no_room_for() -> None:
 async def test_what_waits_is_bounded() -> None:
     """503 beyond it, as long as nobody publishes what is there."""
     source = made(answer_seconds=0.001)
+    follow = source.follow()
+    await anext(follow)
     statuses = [(await source.take(posted(n))).status for n in range(MAX_WAITING + 2)]
     assert statuses == [202] * MAX_WAITING + [503] * 2
+    await follow.aclose()
+
+
+async def test_the_end_of_the_server(caplog: pytest.LogCaptureFixture) -> None:
+    """What is not published by then is answered 503, so that its sender tries again, and told where
+    it was answered 202 before: it was lost without a word."""
+    source = made(answer_seconds=0.001)
+    follow = source.follow()
+    await anext(follow)
+    for n in (1, 2):
+        assert (await source.take(posted(n))).status == 202
+    source._answer_seconds = 60
+    answering = asyncio.create_task(source.take(posted(3)))
+    await asyncio.sleep(0)
+    await follow.aclose()
+    assert (await answering).status == 503
+    assert (await source.take(posted(4))).status == 503
+    why = "a post that was answered 202 is lost: alerts: the server ended first"
+    assert caplog.messages == [why] * 2
 
 
 async def test_what_was_lost_after_all(caplog: pytest.LogCaptureFixture) -> None:
