@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final
 
 import msgspec
@@ -42,6 +42,7 @@ _STATES: Final = {
     "stopped": ProcessState.STOPPED,
     "reload_config": ProcessState.STARTING,
 }
+_PRICE_DIGITS: Final = Decimal("1e-12")
 _ZERO: Final = Decimal(0)
 
 
@@ -187,7 +188,7 @@ def fill_of(trade: Trade, order: Order) -> TradeExecuted | None:
         return None
     pnl = None
     if not _is_entry(trade, order):
-        move = order.safe_price - trade.open_rate
+        move = order.safe_price - _entry_price(trade, before=order.order_filled_timestamp)
         pnl = (-move if trade.is_short else move) * order.filled
     return TradeExecuted(
         id=order_id(order),
@@ -241,6 +242,29 @@ def alert_of(message: dict[str, Any]) -> Alert | None:
             why = f"{message.get('reason')}, until {message.get('lock_end_time')}"
             return Alert(severity=Severity.WARNING, title=f"{pair} is locked", detail=why)
     return None
+
+
+def _entry_price(trade: Trade, *, before: int) -> Decimal:
+    """The average price of what was held when an exit was filled.
+
+    `open_rate` is that of now: where entries followed a partial exit, it is another.
+    """
+    size, price = _ZERO, trade.open_rate
+    filled = [each for each in trade.orders if each.filled and each.order_filled_timestamp]
+    for order in sorted(filled, key=lambda each: each.order_filled_timestamp or 0):
+        amount, at = order.filled or _ZERO, order.order_filled_timestamp or 0
+        if at > before:
+            break
+        if not _is_entry(trade, order):
+            size = max(_ZERO, size - amount)
+            continue
+        if size:
+            worth = size * price + amount * order.safe_price
+            price = (worth / (size + amount)).quantize(_PRICE_DIGITS, ROUND_HALF_EVEN)
+        else:
+            price = order.safe_price
+        size += amount
+    return price
 
 
 def _is_entry(trade: Trade, order: Order) -> bool:

@@ -130,6 +130,23 @@ def test_orders(
     assert (fill.position_id, fill.decision_id) == ("1", decision.id)
 
 
+def test_what_an_exit_brought() -> None:
+    """It is against what was paid until then; against the average of now a later entry changed
+    it, and it was told again."""
+    prices = [("buy", 1.0, 100), ("sell", 0.5, 110), ("buy", 0.5, 120), ("sell", 1.0, 121),
+              ("buy", 1.0, 90)]  # fmt: skip
+    orders = [
+        order(f"o{i}", side, filled=filled, safe_price=price, order_filled_timestamp=1_000 + i)
+        for i, (side, filled, price) in enumerate(prices)
+    ]
+    for known in (4, 5):
+        one = read(trade(1, orders=orders[:known], open_rate=90 if known == 5 else 110))
+        fills = [fill_of(one, each) for each in one.orders]
+        assert [fill and fill.realized_pnl for fill in fills[:4]] == [
+            None, Decimal(5), None, Decimal(11),
+        ]  # fmt: skip
+
+
 def test_an_order_that_nobody_took() -> None:
     """It is a decision that was not executed, and no fill; nor is one that is taken in part."""
     fields: dict[str, Any]
