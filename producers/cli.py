@@ -98,8 +98,31 @@ class Sources(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         for found in entry_points(group=ENTRY_POINT_GROUP, name=cmd_name):
-            return SourceCommand(cmd_name, found.load())
+            try:
+                source = found.load()
+                if not issubclass(source, PollingSource | FollowingSource):
+                    raise TypeError("expected a PollingSource or FollowingSource")
+                return SourceCommand(cmd_name, source)
+            # One that is broken may fail in any way, and shall not hide the others.
+            except Exception as error:
+                return _broken(cmd_name, f"{found.value}: {type(error).__name__}: {error}")
         return None
+
+
+def _broken(name: str, why: str) -> click.Command:
+    """What stands in the list for a source that can't be loaded, and fails saying why."""
+
+    def fail() -> None:
+        raise click.ClickException(f"the source {name} can't be loaded. {why}")
+
+    return click.Command(
+        name,
+        callback=fail,
+        short_help="(can't be loaded)",
+        # Whatever the source would have taken.
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+        add_help_option=False,
+    )
 
 
 @click.command(cls=Sources, short_help="Run a source and publish what it says.")

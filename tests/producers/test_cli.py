@@ -264,3 +264,22 @@ def test_recorded_decisions(valkey: Valkey, tmp_path: Path) -> None:
     assert told["t1"]["size"] == "0.1"
     assert told["t2"]["timestamp"] == "2025-11-27T16:47:33.661809Z"
     assert told["t3"]["entry_price"] == "87550"
+
+
+def test_sources_that_are_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that can't be loaded says why, and hides no other; there was no help with one."""
+    known = tmp_path / "broken-1.0.dist-info"
+    known.mkdir()
+    (known / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    entries = "[tapecast.sources]\ngone = gone.away:Source\nnone = json:dumps\n"
+    (known / "entry_points.txt").write_text(entries)
+    monkeypatch.syspath_prepend(tmp_path)
+    listed = run("--help")
+    assert listed.exit_code == 0, listed.output
+    for name in ("gone", "none"):
+        assert f"{name}            (can't be loaded)" in listed.output
+    assert "  paper " in listed.output
+    done = run("gone", "--interval", "5")
+    assert done.exit_code == 1
+    assert "the source gone can't be loaded. gone.away:Source: ModuleNotFoundError" in done.stderr
+    assert "json:dumps: TypeError" in run("none").stderr
