@@ -14,7 +14,8 @@ from typing import Final, TypedDict
 
 import msgspec
 
-from hub.protocol.channels import check_channel, check_event
+from hub.protocol.agent_commands import check_publishable
+from hub.protocol.channels import check_event
 from hub.protocol.errors import ProtocolError
 from hub.protocol.publication import AppendEntry, Change, change_from_json
 from hub.protocol.streams import Stream, stream_options
@@ -133,7 +134,7 @@ class Intake:
     def _stream(self, channel: str) -> Stream:
         """The options of the channel's stream."""
         try:
-            check_channel(channel)
+            check_publishable(channel)
         except ProtocolError as error:
             raise PublishRefused(channel, error.message) from error
         return stream_options(channel, self._streams)

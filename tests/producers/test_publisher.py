@@ -133,12 +133,14 @@ async def test_tables(valkey: Valkey) -> None:
         ("fills", "an event", 1, "expected an event name"),
         ("fills", "e", {"price": "NaN"}, "expected a finite number"),
         ("fills", "e", "x" * 300_000, "expected at most"),
+        ("commands:desk", "agent.stop", {}, "commands are sent through a hub"),
     ],
 )
 async def test_refused_before_it_is_sent(
     valkey: Valkey, channel: str, event: str, data: Any, why: str
 ) -> None:
-    """What breaks a rule of the protocol is refused, and the next publish goes on."""
+    """What breaks a rule of the protocol is refused, and the next publish goes on. One where
+    commands travel ended the publisher for all who publish with it."""
     async with Publisher(valkey.url) as publisher:
         with pytest.raises(PublishRefused, match=why):
             await publisher.publish(channel, event, data)
