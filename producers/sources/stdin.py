@@ -15,8 +15,10 @@ The rules:
 from __future__ import annotations
 
 import asyncio
+import codecs
 import logging
 import os
+import select
 import sys
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -95,6 +97,7 @@ class StdinSource(FollowingSource):
         self._health = f"health:{name}"
         self._strict = strict
         self._failures = 0
+        self._unanswered = 0
         self._answer: asyncio.Future[None] | None = None
         self._last = ""
 
@@ -116,7 +119,8 @@ class StdinSource(FollowingSource):
 
     @property
     def failed(self) -> bool:
-        return self._failures > 0
+        # What was read and not published by the end is lost, or waits in a spool.
+        return self._failures + self._unanswered > 0
 
     async def follow(self) -> AsyncGenerator[Sequence[Reading]]:
         yield []
@@ -138,12 +142,13 @@ class StdinSource(FollowingSource):
                         self._answer = asyncio.get_running_loop().create_future()
                         yield [reading]
                         await self._answer
-                    if self.failed:
+                    if self._failures:
                         raise InputEnded(f"line {line[0]} can't be published")
             if not piece:
                 raise InputEnded("standard input has come to its end")
 
     def told(self, reading: Reading, result: Result) -> None:
+        self._unanswered -= isinstance(reading, Relayed)
         # The worker has said why.
         self._failures += isinstance(result, ProducerError)
         if self._answer is not None and not self._answer.done():
@@ -160,7 +165,8 @@ class StdinSource(FollowingSource):
         try:
             if len(text) > MAX_LINE_BYTES:
                 raise ValueError(f"expected at most {MAX_LINE_BYTES} bytes")
-            fields = _decode(text)
+            # Some programs begin a text in UTF-8 with it.
+            fields = _decode(text.removeprefix(codecs.BOM_UTF8) if number == 1 else text)
             check_channel(fields.channel)
             check_event(fields.event)
         except (ValueError, ProtocolError, RecursionError) as error:
@@ -168,6 +174,7 @@ class StdinSource(FollowingSource):
             self._last = f"{origin}: {error}"
             logger.warning("%s", self._last)
             return None
+        self._unanswered += 1
         data = msgspec.Raw(bytes(fields.data))
         return Relayed(
             fields.channel, fields.event, data, key=fields.key, lease=fields.lease, origin=origin
@@ -201,10 +208,19 @@ async def read_stdin() -> bytes:
     def read() -> None:
         piece, failure = b"", None
         try:
-            piece = os.read(sys.stdin.fileno(), PIECE_BYTES)
+            piece = _read_piece(sys.stdin.fileno())
         except OSError as error:
             failure = error
         loop.call_soon_threadsafe(deliver, piece, failure)
 
     threading.Thread(target=read, daemon=True).start()
     return await future
+
+
+def _read_piece(number: int) -> bytes:
+    while True:
+        try:
+            return os.read(number, PIECE_BYTES)
+        except BlockingIOError:
+            # Whoever shares the pipe has made it so.
+            select.select([number], [], [])

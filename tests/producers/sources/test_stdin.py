@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from hub.protocol import keys
+from producers.answers import Answer, Outcome
 from producers.publisher import Publisher
 from producers.readings import MAX_AHEAD
 from producers.sources.stdin import MAX_LINE_BYTES, StdinSource
@@ -65,6 +67,26 @@ async def test_lines_reach_their_channels(valkey: Valkey) -> None:
     assert set(command(valkey, "HKEYS", keys.state("positions"))) == {b"p", b"q"}
     assert meta(valkey, "positions")["lease"] == "7000"
     assert history(valkey, "notes:x") == [("e", "a")]
+
+
+async def test_lines_of_other_systems(valkey: Valkey) -> None:
+    """A byte order mark at the front, and carriage returns, are no part of a line."""
+    text = b"\xef\xbb\xbf" + b"\r\n\r\n".join(line("a", n).encode() for n in range(3))
+    source = await run(valkey, Pipe(text))
+    assert not source.failed
+    assert [data for _, data in history(valkey, "a")] == [0, 1, 2]
+
+
+async def test_what_has_no_answer_at_the_end() -> None:
+    """Who is stopped before all was published has failed; it was a success, and lines were lost."""
+    source = StdinSource(Pipe(line("a", 1).encode() + b"\n").read)
+    follow = source.follow()
+    assert await anext(follow) == []
+    [reading] = await anext(follow)
+    assert source.failed
+    source.told(reading, Answer(Outcome.STORED))
+    assert not source.failed
+    await follow.aclose()
 
 
 async def test_bad_lines_are_told_and_the_others_go_on(
@@ -160,12 +182,15 @@ def processes() -> Iterator[list[subprocess.Popen[str]]]:
 
 
 def start(
-    processes: list[subprocess.Popen[str]], valkey: Valkey, *arguments: str
+    processes: list[subprocess.Popen[str]],
+    valkey: Valkey,
+    *arguments: str,
+    stdin: int = subprocess.PIPE,
 ) -> subprocess.Popen[str]:
     code = "from producers.cli import produce; produce()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "stdin", "--redis", valkey.url, *arguments],
-        stdin=subprocess.PIPE,
+        stdin=stdin,
         stderr=subprocess.PIPE,
         text=True,
         bufsize=1,
@@ -192,6 +217,19 @@ def test_a_pipe_with_a_bad_line(valkey: Valkey, processes: list[subprocess.Popen
     assert process.returncode == 1
     assert said.startswith("WARNING line 1: JSON is malformed")
     assert len(envelopes(valkey, "a")) == 1
+
+
+def test_a_pipe_that_does_not_block(valkey: Valkey, processes: list[subprocess.Popen[str]]) -> None:
+    """Whoever shares it may have made it so; it was taken for its end."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    process = start(processes, valkey, stdin=reading)
+    os.close(reading)
+    wait_until(lambda: len(envelopes(valkey, "health:stdin")) == 1, "its health")
+    os.write(writing, line("a", 1).encode() + b"\n")
+    wait_until(lambda: len(envelopes(valkey, "a")) == 1, "the line")
+    os.close(writing)
+    assert process.wait(timeout=20) == 0
 
 
 def test_ctrl_c_does_not_wait_for_a_line(
