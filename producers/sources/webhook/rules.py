@@ -19,9 +19,11 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from hub.protocol.agent_commands import check_publishable
 from hub.protocol.channels import check_channel, check_event
 from hub.protocol.errors import PayloadError, ProtocolError
 from hub.protocol.payload import parse
+from hub.protocol.streams import Kind, Stream, stream_options
 from producers.errors import BrokenFile, InvalidPayload
 from producers.events import Alert, Event, Severity
 from producers.sources.base import MAX_LEASE_SECONDS, Decided, Happened, Reading, Relayed
@@ -65,7 +67,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         try:
-            check_channel(self.target)
+            check_publishable(self.target)
             if self.to == "event":
                 check_event(self.event)
             re.compile(self.pattern)
@@ -110,6 +112,15 @@ def read_hooks(table: Any) -> dict[str, Hook]:
     if not hooks:
         raise ValueError("expected a table [sources.webhook.hooks.NAME] for each path, got none")
     return hooks
+
+
+def check_kinds(hooks: Mapping[str, Hook], streams: Mapping[str, Stream]) -> None:
+    """Refuse decisions and alerts for what is no log; raises ValueError."""
+    for name, hook in hooks.items():
+        for rule in hook.rules:
+            kind = stream_options(rule.target, streams).kind
+            if rule.to != "event" and kind is not Kind.LOG:
+                raise ValueError(f"hooks.{name}: expected a log, and {rule.target} is a {kind}")
 
 
 def read_body(content: bytes, max_bytes: int) -> dict[str, Any]:

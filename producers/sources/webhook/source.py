@@ -37,6 +37,7 @@ from producers.sources.webhook.rules import (
     MAX_KEY,
     BadPost,
     Hook,
+    check_kinds,
     read_body,
     read_hooks,
     reading_of,
@@ -152,6 +153,7 @@ class WebhookSource(FollowingSource):
         names = ("name", "host", "port", "body_bytes", "answer_seconds", "streams")
         try:
             hooks = read_hooks(options["hooks"])
+            check_kinds(hooks, options["streams"])
             keys = {name: _keys_of(name, hook) for name, hook in hooks.items()}
         except (BadSettings, ValueError) as error:
             raise click.UsageError(str(error)) from None

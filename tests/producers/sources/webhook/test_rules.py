@@ -194,6 +194,7 @@ def test_what_a_rule_can_make_nothing_of(body: bytes, rule: dict[str, Any], why:
         ({"h": {"rules": [{"to": "alert"}], "auth": "none"}}, "hooks.h: .*auth"),
         ({"h": {"rules": [{"to": "alert", "chanel": "a"}]}}, "chanel"),
         ({"h": {"rules": [{"channel": "c", "event": "e", "lease_seconds": 1e300}]}}, "lease"),
+        ({"h": {"rules": [{"channel": "commands:x", "event": "e"}]}}, "sent through a hub"),
         ({"h": {"rules": [{"event": "e"}]}}, "expected a channel name"),
         ({"h": {"rules": [{"channel": "c"}]}}, "expected an event name"),
         ({"h": {"rules": [{"to": "alert", "pattern": "("}]}}, "unterminated"),

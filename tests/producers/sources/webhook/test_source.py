@@ -443,6 +443,11 @@ def test_from_options(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("", {}, "expected the secret of the hook signed in WEBHOOK_SECRET, or in the file"),
         ("short", {}, "WEBHOOK_SECRET: expected at least 16 bytes, got 5"),
+        (
+            SECRET,
+            {"hooks": {"h": {"rules": [{"to": "alert", "channel": "status"}]}}},
+            "hooks.h: expected a log, and status is a value",
+        ),
         (SECRET, {"hooks": None}, r"expected a table \[sources.webhook.hooks.NAME\]"),
     ],
 )
