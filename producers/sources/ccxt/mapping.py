@@ -118,6 +118,10 @@ def spot_portfolio(
     mode: Mode,
 ) -> Portfolio:
     """A spot account: `balance` is cash, what else it holds counts at these prices, by coin."""
+    if owed := _amounts(balance, "debt"):
+        # At some exchanges the totals are with what is owed, at others without.
+        coins = ", ".join(sorted(owed))
+        raise SourceError(f"{platform} names debts ({coins}), so its totals are not known")
     held = holdings(balance, currency)
     # Who has coins alone has no cash, which some exchanges leave out then.
     is_left_out = bool(held) and currency not in balance
@@ -139,13 +143,8 @@ def spot_portfolio(
 
 def holdings(balance: Structure, currency: str) -> dict[str, Decimal]:
     """What an account holds besides its currency, by coin."""
-    totals = balance.get("total")
-    found = {
-        coin: amount(value, f"the balance of {coin}") or _ZERO
-        for coin, value in (totals.items() if isinstance(totals, Mapping) else ())
-        if coin != currency
-    }
-    return {coin: held for coin, held in found.items() if held}
+    totals = _amounts(balance, "total")
+    return {coin: held for coin, held in totals.items() if coin != currency}
 
 
 def market_of(structure: Structure, markets: Mapping[str, Structure]) -> Structure:
@@ -241,6 +240,16 @@ def fill_id(trade: Structure) -> str:
     """What names a fill, at exchanges too that give it no id."""
     made_up = f"{trade.get('order')}-{trade.get('timestamp')}-{trade.get('amount')}"
     return str(trade.get("id") or made_up)
+
+
+def _amounts(balance: Structure, what: str) -> dict[str, Decimal]:
+    """What a balance has under a name, by coin; zeros left out."""
+    given = balance.get(what)
+    found = {
+        coin: amount(value, f"the {what} of {coin}")
+        for coin, value in (given.items() if isinstance(given, Mapping) else ())
+    }
+    return {coin: value for coin, value in found.items() if value}
 
 
 def _own(balance: Structure, currency: str) -> tuple[Decimal, Decimal | None]:

@@ -180,6 +180,14 @@ def test_a_spot_account() -> None:
     assert holdings({"USDT": {}}, "USDT") == {}
 
 
+def test_a_spot_account_with_debts() -> None:
+    """Some exchanges' totals are with them, others' are not: nothing is said, and too much was."""
+    options: dict[str, Any] = {"currency": "USDT", "platform": "x", "mode": Mode.LIVE}
+    assert spot_portfolio({**BALANCE, "debt": {"BTC": "0.0"}}, {}, **options).equity
+    with pytest.raises(SourceError, match=r"x names debts \(BTC\)"):
+        spot_portfolio({**BALANCE, "debt": {"BTC": "0.5", "USDT": None}}, {}, **options)
+
+
 def test_a_spot_account_of_coins_alone() -> None:
     """Cash that the exchange leaves out is none; that it left out everything is a failure."""
     options: dict[str, Any] = {"currency": "USDT", "platform": "x", "mode": Mode.LIVE}
