@@ -37,17 +37,19 @@ class DecisionStoreSource(FollowingSource):
         click.Option(["--account"], metavar="NAME", help="Publish to decisions:NAME."),
     )
 
-    def __init__(self, folder: Path, *, account: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, name: str = "decision-store", account: str | None = None
+    ) -> None:
         suffix = f":{account}" if account else ""
         self._folder = folder
         self._decisions = f"decisions{suffix}"
         self._alerts = f"alerts{suffix}"
         # `health` alone is the agent's, which often runs next to this.
-        self._health = f"health:decision-store{suffix}"
+        self._health = f"health:{name}{suffix}"
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
-        return cls(options["folder"], account=options["account"])
+        return cls(options["folder"], name=options["name"], account=options["account"])
 
     @property
     def channels(self) -> tuple[str, ...]:

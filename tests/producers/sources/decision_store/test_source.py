@@ -142,8 +142,9 @@ def test_channels() -> None:
     """The account chooses the channels; health is its own, next to the agent's."""
     plain = DecisionStoreSource(Path())
     assert plain.channels == ("decisions", "health:decision-store")
-    named = DecisionStoreSource.from_options({"folder": Path(), "account": "acct-7"})
-    assert named.channels == ("decisions:acct-7", "health:decision-store:acct-7")
+    given = {"folder": Path(), "name": "desk", "account": "acct-7"}
+    named = DecisionStoreSource.from_options(given)
+    assert named.channels == ("decisions:acct-7", "health:desk:acct-7")
     assert named.health_channel in named.channels
 
 
