@@ -35,6 +35,7 @@ RELOAD_SECONDS: Final = 60.0
 MIN_SECRET: Final = 6
 """Shorter ones would be found in numbers."""
 
+_TYPES: Final = ("spot", "swap", "future", "option")
 _CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 
@@ -91,6 +92,9 @@ class Exchange:
         self._reload_at = 0.0
         self.ccxt: Any = self._make()
         """The exchange, whose `has` and `options` can be looked at."""
+        if self.ccxt.has.get(type) is False:
+            offered = ", ".join(each for each in _TYPES if self.ccxt.has.get(each))
+            raise BadExchange(f"{id} has no {type} that ccxt knows, but {offered}")
         try:
             self.ccxt.check_required_credentials()
         except ccxt.AuthenticationError as error:
@@ -111,7 +115,7 @@ class Exchange:
         """What is traded: spot, margin, swap, future or option."""
         if self._type is not None:
             return self._type
-        offered = [each for each in ("spot", "swap", "future", "option") if self.ccxt.has.get(each)]
+        offered = [each for each in _TYPES if self.ccxt.has.get(each)]
         default = str(self.ccxt.options.get("defaultType") or "spot")
         # ccxt's default is spot at some that have derivatives alone.
         return default if default in offered or not offered else offered[0]

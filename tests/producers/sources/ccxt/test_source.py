@@ -397,6 +397,7 @@ WRONG: list[tuple[str, dict[str, str], str]] = [
     ("--exchange bybit", {}, "expected the credentials of bybit in CCXT_API_KEY, CCXT_SECRET"),
     ("--exchange bybit", {"CCXT_SECRET": "s", "CCXT_SECRET_FILE": "f"}, "got both"),
     ("--exchange htx --type swap", CREDENTIALS, "--total: expected equity or balance"),
+    ("--exchange kraken --type swap", CREDENTIALS, "kraken has no swap that ccxt knows, but spot"),
     ("--exchange luno --sandbox", CREDENTIALS, "luno has no sandbox that ccxt knows"),
     ("--exchange luno --demo", CREDENTIALS, "luno has no demo trading that ccxt knows"),
     ("--exchange bybit --as leaky", {}, "apiKey does not belong into a file that is shared"),
