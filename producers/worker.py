@@ -103,6 +103,7 @@ class Worker:
         self._hanging: asyncio.Task[Sequence[Reading]] | None = None
         self._renewing: asyncio.Task[None] | None = None
         self._publishes: set[asyncio.Task[None]] = set()
+        self._is_nameless = False
         self._ahead = asyncio.Semaphore(MAX_AHEAD)
         self._own_health = Health(state=HealthState.OK)
         self._source_component: Component | None = None
@@ -237,9 +238,20 @@ class Worker:
 
     def _renew(self, besides: frozenset[str] | set[str] = frozenset()) -> None:
         # What was just published carries the lease already.
-        for channel in self._source.channels:
+        for channel in self._channels():
             if channel not in besides:
                 self._start(self._touch(channel))
+
+    def _channels(self) -> tuple[str, ...]:
+        """What to keep fresh now; nothing, where the source fails at saying it."""
+        try:
+            return tuple(self._source.channels)
+        # As in `_poll`.
+        except Exception as error:
+            if not self._is_nameless:
+                logger.error("the source failed at naming its channels", exc_info=error)
+            self._is_nameless = True
+            return ()
 
     def _is_well(self) -> None:
         if self._pauses.failures:
@@ -266,7 +278,7 @@ class Worker:
             self._own_health = reading.payload
             reading = State(reading.channel, self._merged_health())
         channel = reading.channel
-        lease = self.lease_seconds if channel in self._source.channels else None
+        lease = self.lease_seconds if channel in self._channels() else None
         result: Result
         try:
             result = await publish_reading(self._publisher, reading, lease=lease)
@@ -285,8 +297,10 @@ class Worker:
         try:
             self._source.told(reading, result)
         # As in `_poll`; what was published is.
-        except Exception:
-            logger.exception("the source failed at hearing what became of a reading")
+        except BaseException as error:
+            failure = failure_of(error)
+            why = "the source failed at hearing what became of a reading"
+            logger.error(why, exc_info=failure)
 
     async def _touch(self, channel: str) -> None:
         with contextlib.suppress(ProducerError):

@@ -65,7 +65,7 @@ class Script(PollingSource):
         self.cancelled = 0
         self.unstuck = asyncio.Event()
         self.heard: list[tuple[Reading, Result]] = []
-        self.deaf = False
+        self.deaf: BaseException | None = None
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
@@ -94,8 +94,8 @@ class Script(PollingSource):
 
     def told(self, reading: Reading, result: Result) -> None:
         self.heard.append((reading, result))
-        if self.deaf:
-            raise ValueError("not listening")
+        if self.deaf is not None:
+            raise self.deaf
 
 
 HANG: Sequence[Reading] = []
@@ -442,19 +442,31 @@ async def test_an_input_that_ends(valkey: Valkey) -> None:
     assert source_health(valkey)[-1] == ("ok", None)
 
 
+@pytest.mark.parametrize("deaf", [ValueError("not listening"), SystemExit()])
 async def test_a_source_hears_what_became_of_its_readings(
-    valkey: Valkey, caplog: pytest.LogCaptureFixture
+    valkey: Valkey, caplog: pytest.LogCaptureFixture, deaf: BaseException
 ) -> None:
-    """Each reading and its answer; a source that fails at it has published all the same."""
+    """Each reading and its answer; a source that fails at it has published all the same, whatever
+    it raises."""
     reading = balance(1)
     source = Script(say(reading))
-    source.deaf = True
+    source.deaf = deaf
     async with running(valkey, source):
         await eventually(lambda: len(source.heard) > 1, "two answers")
     assert source.heard[0][0] == reading
     assert isinstance(source.heard[0][1], Answer)
     assert balances(valkey) == ["1"]
     assert "the source failed at hearing what became of a reading" in caplog.messages
+
+
+@pytest.mark.parametrize("nonsense", [None, 7])
+async def test_channels_that_are_none(valkey: Valkey, nonsense: Any) -> None:
+    """A source that does not say its channels is published, and nothing of it is fresh; it ended
+    the worker."""
+    source = Script(say(balance(1)), say(balance(2)), channels=nonsense)
+    async with running(valkey, source):
+        await eventually(lambda: balances(valkey) == ["1", "2"], "both")
+    assert "until" not in meta(valkey, "portfolio")
 
 
 async def test_a_source_never_stops_the_others(valkey: Valkey) -> None:
