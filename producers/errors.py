@@ -15,6 +15,7 @@ ProducerError
 └── SourceError
     ├── SourceGone      what a source reads from is not there (any more)
     ├── SourceBusy      it asked to be left alone for a while
+    │   └── SinkError       an alert could not be delivered
     ├── InputEnded      a source with an end has come to it
     └── BrokenFile      a file that holds no decision
 """
@@ -99,6 +100,15 @@ class SourceBusy(SourceError):
     def __init__(self, why: str, seconds: float) -> None:
         super().__init__(why)
         self.seconds = seconds
+
+
+class SinkError(SourceBusy):
+    """An alert could not be delivered. It is tried again, after `seconds` at least; one whose
+    failure `is_lasting` is given up, since the same would be refused again."""
+
+    def __init__(self, why: str, *, seconds: float = 0.0, is_lasting: bool = False) -> None:
+        super().__init__(why, seconds)
+        self.is_lasting = is_lasting
 
 
 class InputEnded(SourceError):

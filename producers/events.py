@@ -11,7 +11,7 @@ import enum
 import functools
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, get_args
 
 import msgspec
 
@@ -89,6 +89,11 @@ class Severity(enum.StrEnum):
     CRITICAL = "critical"
 
 
+class AlertState(enum.StrEnum):
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
 class Payload(msgspec.Struct, frozen=True, kw_only=True):
     """What every typed payload promises: money is finite, times have a zone, and what has names
     has one of them."""
@@ -103,9 +108,9 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True):
             value = getattr(self, field)
             if isinstance(value, datetime):
                 require_aware(f"{name}.{field}", value)
-        for field, names in _enum_fields(type(self)):
+        for field, names, may_be_unknown in _enum_fields(type(self)):
             value = getattr(self, field)
-            if value not in list(names):
+            if value not in list(names) and (value is not None or not may_be_unknown):
                 raise InvalidPayload(f"{name}.{field}", f"one of {', '.join(names)}", value)
 
 
@@ -119,11 +124,12 @@ def _money_fields(payload: type[Payload]) -> tuple[tuple[str, bool], ...]:
 
 
 @functools.cache
-def _enum_fields(payload: type[Payload]) -> tuple[tuple[str, type[enum.StrEnum]], ...]:
+def _enum_fields(payload: type[Payload]) -> tuple[tuple[str, type[enum.StrEnum], bool], ...]:
     return tuple(
-        (field.name, field.type)
+        (field.name, names, names is not field.type)
         for field in msgspec.structs.fields(payload)
-        if isinstance(field.type, type) and issubclass(field.type, enum.StrEnum)
+        for names in (field.type, *get_args(field.type))
+        if isinstance(names, type) and issubclass(names, enum.StrEnum)
     )
 
 
@@ -295,11 +301,23 @@ class Failure(Payload, frozen=True, kw_only=True):
 
 
 class Alert(Payload, frozen=True, kw_only=True):
-    """Something a person should look at."""
+    """Something a person should look at.
+
+    What a rule says has more: whether it begins or ends, the `incident` that both name, the channel
+    and the row of a table that it is about, and the value that met the limit. All of it is None in
+    what an agent says itself.
+    """
 
     severity: Severity
     title: str
     detail: str | None = None
+    rule: str | None = None
+    state: AlertState | None = None
+    incident: str | None = None
+    channel: str | None = None
+    row: str | None = None
+    value: Decimal | None = None
+    limit: Decimal | None = None
 
 
 AgentEvent: TypeAlias = (

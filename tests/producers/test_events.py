@@ -11,7 +11,17 @@ import pytest
 
 from producers.encoding import encode
 from producers.errors import InvalidPayload
-from producers.events import Action, Decision, Portfolio, Side, Totals, TradingPosition
+from producers.events import (
+    Action,
+    Alert,
+    AlertState,
+    Decision,
+    Portfolio,
+    Severity,
+    Side,
+    Totals,
+    TradingPosition,
+)
 from tests.producers.payloads import decision, portfolio, position
 
 MONEY = [
@@ -122,3 +132,15 @@ def test_payloads_are_frozen() -> None:
     sent = decision("d", timestamp=datetime(2025, 1, 1, tzinfo=UTC))
     with pytest.raises(AttributeError):
         sent.executed = True  # type: ignore[misc]
+
+
+def test_what_a_rule_says_of_an_alert() -> None:
+    """An alert says whether it begins or ends where a rule made it, and reads back equal."""
+    said = Alert(severity=Severity.INFO, title="t")
+    assert b'"state":null' in encode(said)
+    fired = Alert(severity=Severity.INFO, title="t", state=AlertState.FIRING, value=Decimal("5.0"))
+    assert b'"value":"5.0"' in encode(fired)
+    assert [msgspec.json.decode(encode(each), type=Alert) for each in (said, fired)] == [said, fired]
+    wrong: Any = "burning"
+    with pytest.raises(InvalidPayload, match=r"Alert\.state: expected one of firing, resolved"):
+        Alert(severity=Severity.INFO, title="t", state=wrong)

@@ -21,6 +21,8 @@ export type BreakerState = "closed" | "open" | "half_open";
 
 export type Severity = "info" | "warning" | "critical";
 
+export type AlertState = "firing" | "resolved";
+
 /** An account as a whole; all amounts in `currency`, None for what a platform does not say. */
 export interface Portfolio {
   readonly balance: string;
@@ -154,9 +156,20 @@ export interface Failure {
   readonly detail: string;
 }
 
-/** Something a person should look at. */
+/** Something a person should look at.
+ *
+ * What a rule says has more: whether it begins or ends, the `incident` that both name, the channel
+ * and the row of a table that it is about, and the value that met the limit. All of it is None in
+ * what an agent says itself. */
 export interface Alert {
   readonly severity: Severity;
   readonly title: string;
   readonly detail: string | null;
+  readonly rule: string | null;
+  readonly state: AlertState | null;
+  readonly incident: string | null;
+  readonly channel: string | null;
+  readonly row: string | null;
+  readonly value: string | null;
+  readonly limit: string | null;
 }

@@ -1,0 +1,1 @@
+"""Rules on channels, and where the alerts that they publish are delivered."""

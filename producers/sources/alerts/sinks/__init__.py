@@ -1,0 +1,1 @@
+"""Where alerts are delivered: a module for each kind of sink, and `kinds`, which lists them."""
