@@ -213,7 +213,9 @@ def _produce(source: type[PollingSource | FollowingSource], options: dict[str, A
         publisher = Publisher(
             settings.redis_url, name=name, streams=settings.streams, spool=options["spool"]
         )
-        made = source.from_options({**options, "streams": settings.streams})
+        made = source.from_options(
+            {**options, "streams": settings.streams, "redis_url": settings.redis_url}
+        )
         for channel in made.channels:
             check_channel(channel)
     except (BadSettings, ChannelNameError, ValueError) as error:

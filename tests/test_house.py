@@ -189,6 +189,7 @@ def test_locks_agree() -> None:
         ("parquet", PYPROJECT["project"]["optional-dependencies"]["parquet"]),
         ("dev", [line for line in PYPROJECT["dependency-groups"]["dev"] if isinstance(line, str)]),
         ("dev", PYPROJECT["project"]["optional-dependencies"]["freqtrade"]),
+        ("dev", PYPROJECT["project"]["optional-dependencies"]["alerts"]),
         ("ccxt", PYPROJECT["project"]["dependencies"]),
         ("ccxt", PYPROJECT["project"]["optional-dependencies"]["ccxt"]),
     ],

@@ -82,6 +82,25 @@ def audit(channel: str) -> str:
     return f"{pubsub(channel)}:audit"
 
 
+# Of a log that rules publish alerts to, besides; `name` is that of the rules (see
+# `producers.sources.alerts`).
+
+
+def rules(channel: str, name: str) -> str:
+    """Hash: what the rules remember, how far they saw each channel, and the last change of it."""
+    return f"{pubsub(channel)}:rules:{name}"
+
+
+def rules_lease(channel: str, name: str) -> str:
+    """String: the token of who evaluates and delivers now; expires when that one died."""
+    return f"{rules(channel, name)}:lease"
+
+
+def sinks(channel: str, name: str) -> str:
+    """Hash: up to where each sink has the log."""
+    return f"{pubsub(channel)}:sinks:{name}"
+
+
 COMMANDED = f"{PREFIX}{{commands}}:channels"
 """Set: the channels that commands were ever sent to."""
 

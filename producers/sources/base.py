@@ -113,7 +113,8 @@ class Source(abc.ABC):
         """Make the source from the values of its `options`; may raise click.UsageError.
 
         `options["name"]` is what it is called: as its entry point, unless `--as` says otherwise.
-        `options["streams"]` are the options of the streams, by name.
+        `options["streams"]` are the options of the streams, by name; `options["redis_url"]` is
+        where it publishes to.
         """
 
     @property

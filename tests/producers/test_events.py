@@ -140,7 +140,10 @@ def test_what_a_rule_says_of_an_alert() -> None:
     assert b'"state":null' in encode(said)
     fired = Alert(severity=Severity.INFO, title="t", state=AlertState.FIRING, value=Decimal("5.0"))
     assert b'"value":"5.0"' in encode(fired)
-    assert [msgspec.json.decode(encode(each), type=Alert) for each in (said, fired)] == [said, fired]
+    assert [msgspec.json.decode(encode(each), type=Alert) for each in (said, fired)] == [
+        said,
+        fired,
+    ]
     wrong: Any = "burning"
     with pytest.raises(InvalidPayload, match=r"Alert\.state: expected one of firing, resolved"):
         Alert(severity=Severity.INFO, title="t", state=wrong)

@@ -28,6 +28,7 @@ from producers.errors import BrokenFile, InvalidPayload
 from producers.events import Alert, Event, Severity
 from producers.sources.base import MAX_LEASE_SECONDS, Decided, Happened, Reading, Relayed
 from producers.sources.decision_store.parsing import read_decision
+from producers.sources.paths import look_up
 
 _REFERENCE: Final = re.compile(r"\{([A-Za-z0-9_][A-Za-z0-9_.-]*)\}")
 _DEFAULT_CHANNELS: Final = {"decision": "decisions", "alert": "alerts"}
@@ -147,7 +148,7 @@ def reading_of(rules: list[Rule], body: Body, key: str) -> Reading | None:
     for rule in rules:
         seen = _with_groups(rule, body)
         if seen is not None and all(
-            _is(_look_up(seen, path), expected) for path, expected in rule.when.items()
+            _is(look_up(seen, path), expected) for path, expected in rule.when.items()
         ):
             try:
                 return _make(rule, seen, _named(rule, seen), key)
@@ -160,8 +161,8 @@ def fill(template: str, body: Body) -> Any:
     """A template with what it refers to in its place; None where a single reference finds none."""
     whole = _REFERENCE.fullmatch(template)
     if whole is not None:
-        return _look_up(body, whole[1])
-    return _REFERENCE.sub(lambda found: _spelled(_look_up(body, found[1])), template)
+        return look_up(body, whole[1])
+    return _REFERENCE.sub(lambda found: _spelled(look_up(body, found[1])), template)
 
 
 def _is(value: Any, expected: str | int | bool) -> bool:
@@ -171,7 +172,7 @@ def _is(value: Any, expected: str | int | bool) -> bool:
 
 def _named(rule: Rule, body: Body) -> str:
     """What the rule's key makes of a body; nothing, where that lacks a part of it."""
-    if any(_look_up(body, path) is None for path in _REFERENCE.findall(rule.key)):
+    if any(look_up(body, path) is None for path in _REFERENCE.findall(rule.key)):
         return ""
     return _spelled(fill(rule.key, body))[:MAX_KEY]
 
@@ -215,20 +216,6 @@ def _with_groups(rule: Rule, body: Body) -> Body | None:
         return body
     found = re.search(rule.pattern, _spelled(body.get("text")))
     return None if found is None else {**body, **found.groupdict()}
-
-
-def _look_up(body: Any, path: str) -> Any:
-    # A name with a dot in it goes before a path.
-    if isinstance(body, Mapping) and path in body:
-        return body[path]
-    for part in path.split("."):
-        if isinstance(body, Mapping):
-            body = body.get(part)
-        elif isinstance(body, list) and part.isdecimal() and int(part) < len(body):
-            body = body[int(part)]
-        else:
-            return None
-    return body
 
 
 def _spelled(value: Any) -> str:

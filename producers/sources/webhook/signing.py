@@ -85,6 +85,20 @@ def check_signature(
     return id
 
 
+def signature_headers(keys: Sequence[bytes], id: str, body: bytes, *, now: float) -> dict[str, str]:
+    """The headers of a signed post: a signature by each key, so that either may be known.
+
+    now: seconds since the epoch.
+    """
+    stamp = str(int(now))
+    signed = b".".join([id.encode(), stamp.encode(), body])
+    return {
+        "webhook-id": id,
+        "webhook-timestamp": stamp,
+        "webhook-signature": " ".join(f"v1,{_sign(key, signed).decode()}" for key in keys),
+    }
+
+
 def check_shared(keys: Sequence[bytes], given: str) -> None:
     """Refuse a post whose secret is not one of the hook's; raises Unauthorized."""
     digest = hashlib.sha256(given.encode(errors="replace")).digest()

@@ -69,5 +69,6 @@ class SinkOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     max_age_seconds: Annotated[float, Meta(gt=0)] = 86_400.0
 
     def make(self, name: str, surroundings: Surroundings) -> Sink:
-        """The sink; raises ValueError or BadSettings that says what is missing."""
+        """The sink, which opens nothing before its first delivery; raises ValueError or BadSettings
+        that says what is missing."""
         raise NotImplementedError

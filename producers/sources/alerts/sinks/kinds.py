@@ -7,9 +7,15 @@ from typing import Any, Final
 
 import msgspec
 
-from producers.sources.alerts.sinks.base import SinkOptions
+from producers.settings import BadSettings
+from producers.sources.alerts.sinks.base import Sink, SinkOptions, Surroundings
+from producers.sources.alerts.sinks.email import EmailOptions
+from producers.sources.alerts.sinks.webhook import WebhookOptions
 
-KINDS: Final[Mapping[str, type[SinkOptions]]] = {}
+KINDS: Final[Mapping[str, type[SinkOptions]]] = {
+    "webhook": WebhookOptions,
+    "email": EmailOptions,
+}
 
 
 def read_sinks(table: Any) -> dict[str, SinkOptions]:
@@ -25,3 +31,16 @@ def read_sinks(table: Any) -> dict[str, SinkOptions]:
         except ValueError as error:
             raise ValueError(f"sinks.{name}: {error}") from None
     return sinks
+
+
+def make(name: str, options: SinkOptions, surroundings: Surroundings) -> Sink:
+    """The sink of that name; raises ValueError that names it."""
+    try:
+        return options.make(name, surroundings)
+    except (BadSettings, ValueError) as error:
+        raise ValueError(f"sinks.{name}: {error}") from None
+
+
+def kind_of(options: SinkOptions) -> str:
+    """What `kind` says for these options."""
+    return next(kind for kind, each in KINDS.items() if type(options) is each)

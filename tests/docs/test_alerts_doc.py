@@ -1,0 +1,114 @@
+"""docs/alerts.md says what rules and sinks take, and its example is a file that works."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from hub.protocol.streams import KNOWN
+from producers.events import Alert
+from producers.sources.alerts.rules import (
+    WATCHED,
+    Drawdown,
+    Events,
+    Exposure,
+    Field,
+    Rule,
+    Staleness,
+    read_rules,
+)
+from producers.sources.alerts.sinks.base import SinkOptions
+from producers.sources.alerts.sinks.email import EmailOptions
+from producers.sources.alerts.sinks.kinds import KINDS, kind_of, read_sinks
+from producers.sources.alerts.sinks.webhook import WebhookOptions
+from producers.sources.webhook.rules import read_hooks
+from tests.docs.pages import blocks, page, table
+
+TEXT = page("docs/alerts.md")
+EXAMPLE, HOOK = blocks(TEXT, "toml")
+ALERTS: dict[str, Any] = tomllib.loads(EXAMPLE)["sources"]["alerts"]
+SECRETS = {"DESK_SECRET": "the-secret-of-the-desk", "CHAT_URL": "https://chat.example/x",
+           "MAIL_PASSWORD": "x"}  # fmt: skip
+STRUCTS: list[tuple[str, type[msgspec.Struct], type[msgspec.Struct] | None]] = [
+    ("rule's field", Rule, None),
+    ("drawdown's field", Drawdown, Rule),
+    ("exposure's field", Exposure, Rule),
+    ("field's field", Field, Rule),
+    ("events' field", Events, Rule),
+    ("staleness' field", Staleness, Rule),
+    ("sink's field", SinkOptions, None),
+    ("webhook's field", WebhookOptions, SinkOptions),
+    ("email's field", EmailOptions, SinkOptions),
+]
+
+
+def rows_of(first: str) -> dict[str, str]:
+    """A table's fields and their defaults."""
+    word, _, rest = first.partition("'")
+    # The words of `watch` and `kind` are code.
+    heading = first if word in {"rule", "sink"} else f"`{word}`'{rest}"
+    return {row[0]: row[1] for row in table(TEXT, heading)}
+
+
+@pytest.mark.parametrize(("first", "struct", "base"), STRUCTS)
+def test_every_field_is_in_its_table(
+    first: str, struct: type[msgspec.Struct], base: type[msgspec.Struct] | None
+) -> None:
+    """With its default, where that is one."""
+    rows = rows_of(first)
+    common = set() if base is None else {each.name for each in msgspec.structs.fields(base)}
+    fields = {
+        each.encode_name: each for each in msgspec.structs.fields(struct) if each.name not in common
+    }
+    assert rows.keys() - {"watch", "kind"} == fields.keys()
+    for name, field in fields.items():
+        if field.required:
+            assert rows[name] == "required"
+        elif isinstance(field.default, float | int | str) and field.default:
+            assert rows[name].startswith((str(field.default), "[{severity}]"))
+
+
+def test_what_is_watched_and_the_kinds_are_told() -> None:
+    """Each word of `watch` and `kind`, and each field of an alert."""
+    for word in (*WATCHED, *KINDS):
+        assert f"`{word}`" in TEXT, word
+    told = " ".join(row[0] for row in table(TEXT, "field"))
+    for field in Alert.__struct_fields__:
+        assert field in told, field
+
+
+def test_the_example_watches_and_delivers_in_every_way() -> None:
+    """Each kind of rule and sink is in it, and a receiver takes what it signs."""
+    rules = read_rules(ALERTS["rules"], "alerts", KNOWN)
+    assert sorted(type(rule).__struct_config__.tag for rule in rules.values()) == sorted(WATCHED)
+    assert {kind_of(sink) for sink in read_sinks(ALERTS["sinks"]).values()} == {"webhook", "email"}
+    read_hooks(tomllib.loads(HOOK)["sources"]["webhook"]["hooks"])
+
+
+def test_the_example_is_checked(tmp_path: Path) -> None:
+    """`--check` says what each rule watches, and a mistake is told with its place."""
+    file = tmp_path / "tapecast.toml"
+    file.write_text(EXAMPLE)
+    tapecast = Path(sys.executable).parent / "tapecast"
+    command = [str(tapecast), "produce", "alerts", "--config", str(file), "--check"]
+    environ = {**os.environ, **SECRETS, "TAPECAST_REDIS_URL": "unix:///nowhere"}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = "portfolio: equity 5% or more below its peak of the day, over at 3"
+    assert f"rule day-drawdown (critical): {said}; to desk, chat, mail" in done.stdout
+    assert "sink mail: email, critical and above" in done.stdout
+    file.write_text(EXAMPLE.replace("limit = 5 ", "limit = 500 "))
+    done = subprocess.run(command, env=environ, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "rules.day-drawdown: limit: expected more than 0 and at most 100, got 500" in done.stderr
+    del environ["DESK_SECRET"]
+    file.write_text(EXAMPLE)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True)
+    assert "sinks.desk: expected the secret in DESK_SECRET" in done.stderr
