@@ -87,7 +87,9 @@ def test_what_is_watched_and_the_kinds_are_told() -> None:
 def test_the_example_watches_and_delivers_in_every_way() -> None:
     """Each kind of rule and sink is in it, and a receiver takes what it signs."""
     rules = read_rules(ALERTS["rules"], "alerts", KNOWN)
-    assert sorted(type(rule).__struct_config__.tag for rule in rules.values()) == sorted(WATCHED)
+    assert sorted(str(type(rule).__struct_config__.tag) for rule in rules.values()) == sorted(
+        WATCHED
+    )
     assert {kind_of(sink) for sink in read_sinks(ALERTS["sinks"]).values()} == {"webhook", "email"}
     read_hooks(tomllib.loads(HOOK)["sources"]["webhook"]["hooks"])
 
