@@ -12,8 +12,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from hub.protocol.scripts import READ
 from hub.protocol.streams import KNOWN
 from producers.events import Alert
+from producers.publisher import Publisher
 from producers.sources.alerts.rules import (
     WATCHED,
     Drawdown,
@@ -24,12 +26,18 @@ from producers.sources.alerts.rules import (
     Staleness,
     read_rules,
 )
+from producers.sources.alerts.scripts import COMMIT, GIVE_UP, HOLD, MARK
 from producers.sources.alerts.sinks.base import SinkOptions
 from producers.sources.alerts.sinks.email import EmailOptions
 from producers.sources.alerts.sinks.kinds import KINDS, kind_of, read_sinks
 from producers.sources.alerts.sinks.webhook import WebhookOptions
 from producers.sources.webhook.rules import read_hooks
 from tests.docs.pages import blocks, page, table
+from tests.docs.test_operations import administer, called, denied
+from tests.producers.redis_view import eventually
+from tests.producers.sources.alerts.running import made, publish_equity, running
+from tests.producers.sources.alerts.test_delivery import Shelf, ShelfOptions
+from tests.support.valkey import Valkey
 
 TEXT = page("docs/alerts.md")
 EXAMPLE, HOOK = blocks(TEXT, "toml")
@@ -114,3 +122,25 @@ def test_the_example_is_checked(tmp_path: Path) -> None:
     file.write_text(EXAMPLE)
     done = subprocess.run(command, env=environ, capture_output=True, text=True)
     assert "sinks.desk: expected the secret in DESK_SECRET" in done.stderr
+
+
+async def test_it_needs_the_rights_that_are_told(valkey: Valkey) -> None:
+    """Nothing that it does is denied, and the scripts call nothing besides."""
+    [line] = blocks(TEXT, "redis")
+    allowed = {word[1:] for word in line.split() if word.startswith("+")}
+    for script in (HOLD, GIVE_UP, COMMIT, MARK, READ):
+        assert called(script) <= allowed | {"hkeys"}  # of tables alone
+    with administer(valkey) as admin:
+        admin.execute_command(*line.split())
+    low = {"watch": "field", "channel": "portfolio:*", "field": "equity", "op": "<", "limit": 9}
+    silent = {"watch": "staleness", "channel": "status", "seconds": 1}
+    url = f"unix://alerts:ALERTS-PASSWORD@{valkey.socket}?db=0"
+    shelf = Shelf()
+    source = made(url, {"low": low, "silent": silent}, {"desk": ShelfOptions(shelf=shelf)})
+    async with Publisher(valkey.url) as publisher:
+        await publish_equity(publisher, 1, channel="portfolio:a")
+        async with running(source, url):
+            await eventually(lambda: len(shelf.notices) == 2, "both delivered")
+            await publish_equity(publisher, 10, channel="portfolio:a")
+            await eventually(lambda: len(shelf.notices) == 3, "one that is over")
+    assert denied(valkey) == []

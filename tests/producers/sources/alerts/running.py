@@ -52,10 +52,12 @@ async def running(source: AlertsSource, url: str) -> AsyncIterator[None]:
                 await task
 
 
-async def publish_equity(publisher: Publisher, equity: object, **fields: Any) -> None:
+async def publish_equity(
+    publisher: Publisher, equity: object, *, channel: str = "portfolio"
+) -> None:
     """Publish an account with this equity, and wait until it is stored."""
-    account = portfolio(equity=Decimal(str(equity)), **fields)
-    await publisher.portfolio(account, lease=60, wait=True)
+    account = portfolio(equity=Decimal(str(equity)))
+    await publisher.portfolio(account, channel=channel, lease=60, wait=True)
 
 
 def alerts(valkey: Valkey) -> list[tuple[str, str]]:
