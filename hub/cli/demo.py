@@ -30,7 +30,21 @@ LOOK_SECONDS = 0.1
 PROBE_SECONDS = 2.0
 TOKEN_SECONDS = 30 * 86_400
 LAST_LINES = 15
-PRODUCERS = (("paper", ("produce", "paper", "--quiet")),)
+RULES = """\
+[sources.alerts.rules.drawdown]
+watch = "drawdown"
+channel = "portfolio"
+window = "hour"
+limit = 1
+clear = 0.5
+
+[sources.alerts.rules.silent]
+watch = "staleness"
+channel = "portfolio"
+seconds = 10
+severity = "critical"
+"""
+"""What the demo's alerts watch the paper account for."""
 
 
 class DemoError(Exception):
@@ -59,7 +73,7 @@ class Child(NamedTuple):
 )
 @click.option("--open", "open_page", is_flag=True, help="Open the page in your browser.")
 def demo(port: int | None, data: Path | None, open_page: bool) -> None:
-    """Run a Valkey, a hub and a paper-trading agent, until Ctrl-C.
+    """Run a Valkey, a hub, a paper-trading agent and rules that watch it, until Ctrl-C.
 
     It prints a URL that is logged in already, a token, and a line for a second terminal. Nothing
     of it outlives this process, however that ends.
@@ -105,7 +119,7 @@ def _run(port: int, data: Path | None, open_page: bool, ended: threading.Event) 
         hub_environ = {**environ, "TAPECAST_JWT_SECRET": secret}
         children = [stack.enter_context(_child("hub", serve, hub_environ, folder))]
         _wait_until_ready(port, children, ended)
-        for name, arguments in PRODUCERS:
+        for name, arguments in _producers(folder):
             children.append(stack.enter_context(_child(name, arguments, environ, folder)))
         left = leave_target(Target(url, token, os.getpid()), os.environ)
         stack.callback(left.unlink, missing_ok=True)
@@ -119,6 +133,14 @@ def _run(port: int, data: Path | None, open_page: bool, ended: threading.Event) 
         # All at once; the stack then waits for each.
         for child in children:
             child.leash.let_go()
+
+
+def _producers(folder: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The producers, by name, and the command of each."""
+    rules = folder / "alerts.toml"
+    rules.write_text(RULES, encoding="utf-8")
+    yield "paper", ("produce", "paper", "--quiet")
+    yield "alerts", ("produce", "alerts", "--config", str(rules), "--quiet")
 
 
 def _environment(redis_url: str) -> dict[str, str]:

@@ -80,6 +80,16 @@ def test_a_second_terminal_shows_what_is_traded(demo: RunningDemo, alone: Comman
     assert {json.loads(line)["name"] for line in listed} >= set(frames)
 
 
+def test_rules_watch_the_account(demo: RunningDemo, alone: Command) -> None:
+    """They are evaluated, and say so on a channel of their own."""
+
+    def is_there() -> bool:
+        listed = alone.run("channels", "--json").stdout.splitlines()
+        return "health:alerts" in {json.loads(line)["name"] for line in listed}
+
+    wait_until(is_there, "the health of the rules")
+
+
 def test_it_prints_a_line_for_any_terminal(demo: RunningDemo, alone: Command) -> None:
     """The line carries URL and token, so it works for another user of the machine too."""
     lines = [line.strip() for line in demo.said]
@@ -94,14 +104,15 @@ def test_it_prints_a_line_for_any_terminal(demo: RunningDemo, alone: Command) ->
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_all(demo: RunningDemo, alone: Command, number: int) -> None:
     """Status 0, no process left, no credentials left, and the socket is gone."""
-    # Valkey, hub and agent, each with the process that holds it.
-    wait_until(lambda: len(descendants(demo.process.pid)) == 6, "the start of all of it")
+    # Valkey, hub, agent and rules, each with the process that holds it.
+    wait_until(lambda: len(descendants(demo.process.pid)) == 8, "the start of all of it")
     tree = descendants(demo.process.pid)
     demo.process.send_signal(number)
     assert demo.process.wait(timeout=30) == 0
     wait_until(lambda: not any(map(is_alive, tree)), "the end of all of it")
     left = {path.name for path in Path(private_folder(alone.environ, os.getuid())).iterdir()}
-    assert left == {"hub.log", "paper.log", "valkey.lock", "valkey.log"}
+    logs = {"hub.log", "paper.log", "alerts.log", "valkey.log"}
+    assert left == {*logs, "alerts.toml", "valkey.lock"}
     assert alone.run("channels").returncode == 2
 
 

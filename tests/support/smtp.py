@@ -113,7 +113,8 @@ def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
     command = [
         "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
         "-nodes", "-days", "2", "-subj", "/CN=localhost",
-        "-addext", "subjectAltName=DNS:localhost", "-keyout", str(made), "-out", str(folder / "ca.pem"),
+        "-addext", "subjectAltName=DNS:localhost",
+        "-keyout", str(made), "-out", str(folder / "ca.pem"),
     ]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
