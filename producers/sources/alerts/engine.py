@@ -70,6 +70,8 @@ class Key(NamedTuple):
 
 
 _NEW: Final = Instance()
+_GONE: Final = object()
+"""In place of a row that was deleted."""
 
 
 class Engine:
@@ -148,18 +150,21 @@ class Engine:
         )
 
     def _parts(self, name: str, look: Look) -> list[tuple[str, Any]]:
-        """What a rule measures of a channel, each by its row; None for a row that is gone."""
+        """What a rule measures of a channel, each by its row."""
         if look.kind is not Kind.TABLE:
             return [("", look.content)]
-        known = self._instances.get((name, look.channel), {})
-        gone = [(row, None) for row in known if row not in look.content]
-        return [*look.content.items(), *gone]
+        rows = look.content
+        known = self._instances.get((name, look.channel), {}).keys()
+        changed = rows.keys() | known if look.changed is None else look.changed
+        return [
+            (row, rows.get(row, _GONE)) for row in sorted(changed) if row in rows or row in known
+        ]
 
     def _measure(self, key: Key, rule: AnyRule, content: Any, now: int, pace: Pace) -> list[Told]:
         instance = self._instance(key)
         if isinstance(rule, Events):
             found, memory = count(rule, instance.memory, now)
-        elif key.row and content is None:
+        elif content is _GONE:
             gone = Found(None, "the row is gone")
             return self._move(key, rule, gone, now, pace, Verdict.GONE)
         else:

@@ -46,6 +46,7 @@ class Look(NamedTuple):
     kind: None where it is not there. content: the value, or rows by key; None where not known.
     is_fresh: whether it is known to be of now. stale_since: in microseconds, None where not known.
     silent_since: the time of the newest entry of one that is never stale by itself, else None.
+    changed: the rows that may differ from the look before, None where that is not known.
     """
 
     channel: str
@@ -54,6 +55,7 @@ class Look(NamedTuple):
     is_fresh: bool
     stale_since: int | None = None
     silent_since: int | None = None
+    changed: frozenset[str] | None = None
 
 
 class Watched:
@@ -125,11 +127,12 @@ class Watched:
         at = entry.position
         newest = 0 if self.mark is None else self.mark.at
         self.mark = Mark(at.epoch, at.seq, at.tag, max(newest, entry.ts))
+        changed = None
         if self.kind is Kind.VALUE:
             self._content = _parsed(entry.data)
         elif self.kind is Kind.TABLE:
-            self._patch(_parsed(entry.data))
-        return Look(self.channel, self.kind, self._content, True)
+            changed = self._patch(_parsed(entry.data))
+        return Look(self.channel, self.kind, self._content, True, changed=changed)
 
     def look(self, reading: ChannelReading, now: int) -> Look:
         """The channel as it is now. now: the server's clock, in microseconds."""
@@ -158,15 +161,16 @@ class Watched:
         elif reading.kind is Kind.LOG:
             self._content = ()
 
-    def _patch(self, change: Any) -> None:
+    def _patch(self, change: Any) -> frozenset[str] | None:
         match change:
-            case {"upsert": dict(upsert), "delete": list(delete)}:
-                gone = set(delete)
-                rows = {key: row for key, row in self._content.items() if key not in gone}
-                self._content = {**rows, **upsert}
-            case _:
-                # By hand: what the rows are now is in the state alone.
-                self._content, self._is_known = None, False
+            case {"upsert": dict(upsert), "delete": list(delete)} if self._content is not None:
+                for key in delete:
+                    self._content.pop(key, None)
+                self._content.update(upsert)
+                return frozenset([*upsert, *delete])
+        # By hand: what the rows are now is in the state alone.
+        self._content, self._is_known = None, False
+        return None
 
 
 def _parsed(data: bytes) -> Any:

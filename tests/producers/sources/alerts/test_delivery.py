@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import msgspec
+import pytest
 
 from producers.errors import SinkError
 from producers.events import Alert, Severity
@@ -71,6 +72,12 @@ def health(valkey: Valkey, component: str) -> Any:
     return found[-1][1]["components"].get(component, {}) if found else {}
 
 
+def said(valkey: Valkey) -> list[str]:
+    """The details that the health ever had of any part."""
+    every = [data["components"].values() for _event, data in history(valkey, "health:alerts")]
+    return [str(part["detail"]) for parts in every for part in parts]
+
+
 async def alert(publisher: Publisher, title: str, severity: Severity = Severity.INFO) -> None:
     """What an agent says itself."""
     await publisher.alert(Alert(severity=severity, title=title), wait=True)
@@ -118,21 +125,36 @@ async def test_what_was_not_delivered_is_the_next_ones(valkey: Valkey) -> None:
 
 
 async def test_what_would_be_refused_again_is_given_up(valkey: Valkey) -> None:
-    """The next ones are delivered; what became too old is given up too."""
+    """It is tried once, and the next one is delivered."""
     shelf = Shelf()
-    options = ShelfOptions(shelf=shelf, max_age_seconds=1)
+    options = ShelfOptions(shelf=shelf)
     async with running(source(valkey, desk=options), valkey.url), Publisher(valkey.url) as agent:
         await until_active(valkey)
         shelf.failure = SinkError("no such thing", is_lasting=True)
         await alert(agent, "refused")
-        await eventually(lambda: shelf.tries == 1, "a try")
-        shelf.failure = SinkError("not now")
-        await alert(agent, "too old")
-        await eventually(lambda: shelf.tries >= 3, "more tries")
-        await asyncio.sleep(2.1)  # what makes it too old is time alone
+        await eventually(lambda: "gave up 'refused': no such thing" in said(valkey), "bad news")
         shelf.failure = None
-        await alert(agent, "in time")
-        await eventually(lambda: "in time" in shelf.titles, "the newest")
+        await alert(agent, "next")
+        await eventually(lambda: shelf.titles == ["next"], "the next one")
+    assert shelf.tries == 2
+
+
+async def test_what_became_too_old_is_given_up(
+    valkey: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said, and never delivered."""
+    shelf = Shelf()
+    async with Publisher(valkey.url) as agent:
+        async with running(source(valkey, desk=ShelfOptions(shelf=shelf)), valkey.url):
+            await until_active(valkey)
+        await alert(agent, "too old")
+        await asyncio.sleep(2.1)  # what makes it too old is time alone
+        impatient = ShelfOptions(shelf=shelf, max_age_seconds=1)
+        async with running(source(valkey, desk=impatient), valkey.url):
+            await eventually(lambda: "s: too old" in caplog.text, "the word that it is given up")
+        async with running(source(valkey, desk=ShelfOptions(shelf=shelf)), valkey.url):
+            await alert(agent, "in time")
+            await eventually(lambda: bool(shelf.titles), "a delivery")
     assert shelf.titles == ["in time"]
 
 
