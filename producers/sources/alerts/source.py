@@ -152,21 +152,25 @@ class AlertsSource(FollowingSource):
     async def follow(self) -> AsyncGenerator[Sequence[Reading]]:
         async with Link(self._surroundings.redis_url, name=f"{self._name}-alerts") as link:
             tenure = Tenure(link, self._place, self._lease_seconds)
+            seconds: float | None = FIRST_ANSWER_SECONDS
             try:
-                async with asyncio.timeout(FIRST_ANSWER_SECONDS):
-                    self._is_active = await self._take(tenure)
-                yield [self._health()]
                 while True:
-                    while not self._is_active:
-                        await asyncio.sleep(self._lease_seconds / RENEWALS)
-                        self._is_active = await self._take(tenure)
-                    logger.info("%s: active", self._name)
-                    yield [self._health()]
-                    async with contextlib.aclosing(self._act(link, tenure)) as batches:
-                        async for batch in batches:
-                            yield batch
-                    self._is_active = False
-                    yield [self._health()]
+                    # Not known to be another's is not another's: while Redis is away nothing is.
+                    async with asyncio.timeout(seconds):
+                        is_active = await self._take(tenure)
+                    seconds = None
+                    was_active, self._is_active = self._is_active, is_active
+                    if is_active:
+                        logger.info("%s: active", self._name)
+                        yield [self._health()]
+                        async with contextlib.aclosing(self._act(link, tenure)) as batches:
+                            async for batch in batches:
+                                yield batch
+                        continue
+                    if was_active:
+                        logger.info("%s: another is active; waiting", self._name)
+                        yield [self._health()]
+                    await asyncio.sleep(self._lease_seconds / RENEWALS)
             finally:
                 self._is_active = True
                 await tenure.give_up()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -24,9 +25,16 @@ def fields_of(notice: Notice) -> dict[str, Any]:
     return {**fields, "id": notice.id, "log": notice.channel, "at": said_at(notice)}
 
 
-def text_of(template: str, notice: Notice) -> str:
-    """A template with what it refers to in its place: `{title}`, `{severity}`, `{channel}`."""
-    return str(fill(template, fields_of(notice)) or "").strip()
+def text_of(template: str, notice: Notice, escape: Callable[[str], str] = str) -> str:
+    """A template with what it refers to in its place: `{title}`, `{severity}`, `{channel}`.
+
+    escape: what becomes of the text of a field, but not of the template's own.
+    """
+    fields = {
+        name: escape(value) if isinstance(value, str) else value
+        for name, value in fields_of(notice).items()
+    }
+    return str(fill(template, fields) or "").strip()
 
 
 def said_at(notice: Notice) -> str:

@@ -114,14 +114,20 @@ class WebhookSink(Sink):
             self._http = None
 
     def _body(self, notice: Notice) -> dict[str, Any]:
-        text = text_of(self._options.text, notice)
+        template = self._options.text
+        # In chats nobody is called by what an alert happens to say.
         match self._options.body:
             case "slack":
-                return {"text": text}
+                return {"text": text_of(template, notice, _without_control)}
             case "discord":
-                # Nobody is called by what an alert happens to say.
-                return {"content": text[:MAX_DISCORD], "allowed_mentions": {"parse": []}}
-        return {**fields_of(notice), "text": text}
+                text = text_of(template, notice)[:MAX_DISCORD]
+                return {"content": text, "allowed_mentions": {"parse": []}}
+        return {**fields_of(notice), "text": text_of(template, notice)}
+
+
+def _without_control(text: str) -> str:
+    # The three characters that Slack asks to escape ("Formatting text for app surfaces").
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 async def _beginning(answer: httpx.Response) -> str:

@@ -11,6 +11,7 @@ from producers.publisher import Publisher
 from tests.producers.payloads import portfolio, position
 from tests.producers.redis_view import eventually, history
 from tests.producers.sources.alerts.running import (
+    LEASE_SECONDS,
     TIMING,
     alerts,
     made,
@@ -88,6 +89,28 @@ async def test_an_outage_makes_nothing_fire(durable_valkey: Valkey) -> None:
         # Now nobody does.
         expected = [("dd", "firing"), ("dd", "resolved"), ("silent", "firing")]
         await until_alerts(durable_valkey, *expected)
+
+
+async def test_redis_that_comes_late_and_freezes(durable_valkey: Valkey) -> None:
+    """Nothing is lost over the start of Redis, nor over a freeze that outlasts the lease."""
+    url = durable_valkey.url
+    durable_valkey.kill()
+    async with running(made(url, {"dd": DRAWDOWN}), url):
+        await asyncio.to_thread(durable_valkey.start)
+        await until_active(durable_valkey)
+        async with Publisher(url, timing=TIMING) as publisher:
+            for equity in (10_000, 9_000):
+                await publish_equity(publisher, equity)
+            await until_alerts(durable_valkey, ("dd", "firing"))
+            durable_valkey.freeze()
+            await asyncio.sleep(2 * LEASE_SECONDS)  # it counts that long without an answer
+            durable_valkey.thaw()
+            for equity in (10_000, 9_000):
+                await publish_equity(publisher, equity)
+            expected = [("dd", "firing"), ("dd", "resolved"), ("dd", "firing")]
+            await until_alerts(durable_valkey, *expected)
+    # Nobody else was there.
+    assert history(durable_valkey, "health:alerts.standby") == []
 
 
 async def test_channels_that_a_pattern_takes(valkey: Valkey) -> None:

@@ -107,6 +107,20 @@ async def test_a_chat_gets_the_text_alone(body: str, field: str) -> None:
     assert texts == [f"{title}\nequity 9400, peak 10000", title]
 
 
+async def test_what_an_alert_says_calls_nobody() -> None:
+    """Only what the template says itself may; the text stays what it was."""
+    receiver = Receiver()
+    async with serving(receiver.app) as url:
+        for body in ("slack", "discord", "tapecast"):
+            chat = sink(url=url, body=body, text="<!here> {title}")
+            await chat.deliver(notice(title="<!channel> a & b"))
+            await chat.close()
+    slack, discord, other = (posted for _, posted in receiver.posts)
+    assert slack == {"text": "<!here> &lt;!channel&gt; a &amp; b"}
+    assert discord["allowed_mentions"] == {"parse": []}
+    assert other["text"] == "<!here> <!channel> a & b"
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "seconds", "is_lasting"),
     [
