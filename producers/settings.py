@@ -53,6 +53,8 @@ HUB_SETTINGS: Final = frozenset(
         "outbox_seconds",
         "port",
         "probe_seconds",
+        "push_public_key",
+        "push_services",
         "stall_seconds",
         "workers",
     }

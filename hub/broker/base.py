@@ -6,6 +6,7 @@ from __future__ import annotations
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from broadcaster import BroadcastBackend, Event
 
@@ -15,6 +16,9 @@ from hub.protocol.errors import ProtocolError
 from hub.protocol.position import Position
 from hub.protocol.publication import Publication, Receipt
 from hub.protocol.reading import ChannelReading
+
+if TYPE_CHECKING:
+    from hub.broker.push import PushStore
 
 
 class BrokerUnavailableError(Exception):
@@ -136,6 +140,11 @@ class Broker(BroadcastBackend, ABC):
     async def channels(self) -> list[str]:
         """The names of all channels that were published to, sorted. Raises
         BrokerUnavailableError."""
+
+    @property
+    def push(self) -> PushStore | None:
+        """Where subscriptions to Web Push are kept; None where no producer could read them."""
+        return None
 
     @property
     @abstractmethod

@@ -20,6 +20,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from hub.broker.base import Broker, BrokerUnavailableError, ChannelUnavailableError
 from hub.broker.probe import Probe
 from hub.broker.pubsub import Endpoint, PubSubReader
+from hub.broker.push import PushStore
 from hub.broker.redis_commands import RedisCommands
 from hub.broker.resp import Command, pack
 from hub.broker.timing import Timing
@@ -78,6 +79,7 @@ class RedisBroker(Broker):
         )
         self._reader = PubSubReader(self._endpoint, self._timing)
         self._commands = RedisCommands(self.exchange, self.call, streams)
+        self._push = PushStore(self.exchange, self.call)
         self._probe = Probe(self._reader, self._publish_bytes, self._timing)
         self._task: asyncio.Task[None] | None = None
 
@@ -181,6 +183,10 @@ class RedisBroker(Broker):
                     logger.warning("a key that no script wrote: %r", name)
             if cursor == b"0":
                 return sorted(found)
+
+    @property
+    def push(self) -> PushStore:
+        return self._push
 
     @property
     def delivering(self) -> bool:

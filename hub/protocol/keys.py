@@ -107,6 +107,9 @@ COMMANDED = f"{PREFIX}{{commands}}:channels"
 DENIED = f"{PREFIX}{{commands}}:denied"
 """Stream: commands by those who had no right to them; apart, so that they push out no others."""
 
+PUSH_SUBSCRIPTIONS = f"{PREFIX}{{alerts}}:push"
+"""Hash: the browsers that are told of alerts by Web Push, by id; see `push`."""
+
 
 META_PATTERN = f"{PREFIX}{{*}}:meta"
 """What SCAN matches to list the channels."""

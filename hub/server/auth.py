@@ -144,7 +144,11 @@ class Authenticator:
 
     def still_gives(self, grant: Grant) -> bool:
         """Whether the key that gave a grant has not been revoked since; a token can't be."""
-        return not grant.key_id or self._keys.has(grant.key_id)
+        return self.has_key(grant.key_id)
+
+    def has_key(self, id: str) -> bool:
+        """Whether there is an API key with this id now; "" stands for a token, which has none."""
+        return not id or self._keys.has(id)
 
     def _of_token(self, shown: str) -> Grant:
         digest = sha256(shown.encode()).digest()

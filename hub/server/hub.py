@@ -41,6 +41,7 @@ from hub.server.identity import origin_allowed
 from hub.server.ingest import Ingest
 from hub.server.metrics import Metrics
 from hub.server.offers import deny, dispatch, offer
+from hub.server.pushing import Pushing
 from hub.server.settings import Settings
 from hub.server.tasks import Tasks
 from hub.server.turnstile import Turnstile
@@ -95,6 +96,7 @@ class Hub:
         """The paths of the old bot server, where they are served."""
         self.ingest = Ingest(broker, settings.streams, self.metrics)
         self.commanding = Commanding(broker, self.metrics)
+        self.pushing = Pushing(broker, authenticator, settings, wall_clock)
         self.feeds = Feeds(
             broker,
             settings.streams,
@@ -120,6 +122,8 @@ class Hub:
         self.tasks.start(self.commanding.run(), "commands")
         self.tasks.start(self.commanding.note(), "denied commands")
         self.tasks.start(self.commanding.sweep(), "ends of commands")
+        if self.pushing.is_on:
+            self.tasks.start(self.pushing.sweep(), "ends of push subscriptions")
         self.running = True
         return self
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -16,6 +18,7 @@ from hub.server.listing import Listing
 from hub.server.login import Login
 from hub.server.overview import Overview
 from hub.server.page_files import page_routes
+from hub.server.push import Push
 from hub.server.rest import Rest
 from hub.server.settings import Settings
 
@@ -38,6 +41,10 @@ CONTENT_SECURITY_POLICY = "; ".join(
 )
 """What the page may load and do: its own files, and talk to its own hub."""
 
+POLICY_WITH_PUSH = CONTENT_SECURITY_POLICY.replace("-types 'none'", "-types tapecast-push")
+"""The same with Web Push: browsers take a service worker's URL from a trusted type alone, and the
+page makes this one, once, for that one URL."""
+
 HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -51,10 +58,11 @@ HEADERS = {
 
 
 class SecureHeaders:
-    """ASGI middleware that adds `HEADERS` to every HTTP answer."""
+    """ASGI middleware that adds headers to every HTTP answer."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
         self._app = app
+        self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,7 +72,7 @@ class SecureHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
             await send(message)
 
@@ -78,6 +86,7 @@ def routes(hub: Hub, health: Health) -> list[BaseRoute]:
         *Rest(hub, listing).routes(),
         *Login(hub).routes(),
         *Overview(hub, health, listing).routes(),
+        *Push(hub).routes(),
     ]
     answers = Middleware(ExceptionMiddleware, handlers=HANDLERS)
     return [Mount(API, routes=api, middleware=[answers]), *health.routes(), *page_routes()]
@@ -85,7 +94,10 @@ def routes(hub: Hub, health: Health) -> list[BaseRoute]:
 
 def middleware(settings: Settings) -> list[Middleware]:
     """What stands before every route. Pages of the allowed origins may read the answers (CORS)."""
-    stack = [Middleware(SecureHeaders)]
+    headers = dict(HEADERS)
+    if settings.push_public_key:
+        headers["Content-Security-Policy"] = POLICY_WITH_PUSH
+    stack = [Middleware(SecureHeaders, headers)]
     if settings.allowed_origins:
         stack.append(
             Middleware(

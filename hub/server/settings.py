@@ -23,6 +23,7 @@ from msgspec import Meta
 from hub.protocol.addresses import DEFAULT_HOST, DEFAULT_PORT, DEFAULT_REDIS_URL, default_keys_file
 from hub.protocol.channels import check_channel
 from hub.protocol.errors import ChannelNameError
+from hub.protocol.push import check_point, check_service
 from hub.protocol.streams import KNOWN, Stream
 
 PREFIX = "TAPECAST_"
@@ -90,6 +91,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drain_seconds: from SIGTERM to the last close.
     drain_spread_seconds: the window over which the closes are staged, within drain_seconds.
 
+    push_public_key: of the VAPID pair that alerts are pushed to browsers with, as
+        `tapecast push-keys` makes it; "": the dashboard offers no Web Push.
+    push_services: hosts of push services besides those of the known browsers, and origins, as
+        "https://HOST:PORT". In the environment, separated by commas.
+
     legacy_paths: whether the paths of the old bot server are served, for its dashboards.
     legacy_query_token: whether a token counts there that is shown in the URL.
     legacy_account: whose channels are shown there, as in portfolio:ACCOUNT; "": portfolio itself.
@@ -128,6 +134,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drain_seconds: Seconds = 5.0
     drain_spread_seconds: Annotated[float, Meta(ge=0, le=_DAY)] = 3.0
 
+    push_public_key: str = ""
+    push_services: tuple[str, ...] = ()
+
     legacy_paths: bool = False
     legacy_query_token: bool = False
     legacy_account: str = ""
@@ -147,7 +156,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 f"drain_spread_seconds: expected at most drain_seconds ({self.drain_seconds}), "
                 f"got {self.drain_spread_seconds}"
             )
+        self._check_push()
         self._check_legacy()
+
+    def _check_push(self) -> None:
+        try:
+            if self.push_public_key:
+                check_point(self.push_public_key)
+        except ValueError as error:
+            raise ValueError(f"push_public_key: {error}; `tapecast push-keys` makes one") from None
+        try:
+            for service in self.push_services:
+                check_service(service)
+        except ValueError as error:
+            raise ValueError(f"push_services: {error}") from None
 
     def _check_legacy(self) -> None:
         for name in ("legacy_query_token", "legacy_account"):
@@ -213,6 +235,7 @@ FROM_ENVIRONMENT: Mapping[str, str] = {
 }
 """Settings by their names in the environment; streams are tables, so the file alone has them."""
 _FROM_FILE = frozenset(Settings.__struct_fields__) - {"jwt_secret"}
+_LISTS = frozenset({"allowed_origins", "push_services"})
 _OF_PRODUCERS = "sources"
 """The tables of the file that producers alone read: one file serves both."""
 _TYPES = get_type_hints(Settings, include_extras=True)
@@ -273,8 +296,8 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if not text:
             continue
         given: Any = text
-        if setting == "allowed_origins":
-            given = [origin.strip() for origin in text.split(",") if origin.strip()]
+        if setting in _LISTS:
+            given = [part.strip() for part in text.split(",") if part.strip()]
         values[setting] = _convert(setting, given, name, strict=False)
     return values
 

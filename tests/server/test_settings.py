@@ -47,9 +47,11 @@ def test_the_environment_is_read_by_type() -> None:
             "TAPECAST_HEARTBEAT_SECONDS": "2.5",
             "TAPECAST_MAX_CONNECTIONS": "100",
             "TAPECAST_ALLOWED_ORIGINS": "https://a.example, http://localhost:5173,",
+            "TAPECAST_PUSH_SERVICES": "push.example.com,https://a.example:8443",
             "TAPECAST_JWT_SECRET": SECRET,
         }
     )
+    assert settings.push_services == ("push.example.com", "https://a.example:8443")
     assert settings.heartbeat_seconds == 2.5
     assert settings.max_connections == 100
     assert settings.allowed_origins == ("https://a.example", "http://localhost:5173")
@@ -90,6 +92,12 @@ def test_streams_join_the_known_ones() -> None:
         ({}, f"jwt_secret = '{SECRET}'", "set TAPECAST_JWT_SECRET in the environment"),
         ({"TAPECAST_JWT_SECRET": "short"}, "", "expected at least 32 bytes, got 5"),
         ({"TAPECAST_ALLOWED_ORIGINS": "*"}, "", "expected 'https://host[:port]', got '*'"),
+        ({"TAPECAST_PUSH_PUBLIC_KEY": "AAAA"}, "", "push_public_key: expected a public key"),
+        (
+            {"TAPECAST_PUSH_SERVICES": "a.b,com"},
+            "",
+            "push_services: expected 'push.exam",
+        ),
         ({"TAPECAST_REDIS_URL": "localhost:6379"}, "", "expected redis://"),
         ({}, "drain_seconds = 1", "expected at most drain_seconds (1.0), got 3.0"),
         ({}, "= 1", "the settings file is no TOML"),
