@@ -190,6 +190,7 @@ def test_locks_agree() -> None:
         ("dev", [line for line in PYPROJECT["dependency-groups"]["dev"] if isinstance(line, str)]),
         ("dev", PYPROJECT["project"]["optional-dependencies"]["freqtrade"]),
         ("dev", PYPROJECT["project"]["optional-dependencies"]["alerts"]),
+        ("dev", PYPROJECT["project"]["optional-dependencies"]["web-push"]),
         ("ccxt", PYPROJECT["project"]["dependencies"]),
         ("ccxt", PYPROJECT["project"]["optional-dependencies"]["ccxt"]),
     ],

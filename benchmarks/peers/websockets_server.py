@@ -20,7 +20,7 @@ from websockets.typing import Subprotocol
 from benchmarks.peers.common import REPLY, SNAPSHOT, WELCOME, Options, published, read_options
 
 
-async def run(options: Options, secret: str | None) -> None:
+async def run(options: Options, secret: str) -> None:
     """Serve until cancelled; without a secret nobody needs a token."""
     subscribers: set[ServerConnection] = set()
 
@@ -57,4 +57,4 @@ async def run(options: Options, secret: str | None) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(run(read_options(__doc__), os.environ.get("TAPECAST_JWT_SECRET")))
+    uvloop.run(run(read_options(__doc__), os.environ.get("TAPECAST_JWT_SECRET", "")))

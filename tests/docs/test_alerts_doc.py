@@ -30,6 +30,8 @@ from producers.sources.alerts.scripts import COMMIT, GIVE_UP, HOLD, MARK
 from producers.sources.alerts.sinks.base import SinkOptions
 from producers.sources.alerts.sinks.email import EmailOptions
 from producers.sources.alerts.sinks.kinds import KINDS, kind_of, read_sinks
+from producers.sources.alerts.sinks.push_crypto import new_keys
+from producers.sources.alerts.sinks.web_push import WebPushOptions
 from producers.sources.alerts.sinks.webhook import WebhookOptions
 from producers.sources.webhook.rules import read_hooks
 from tests.docs.pages import blocks, page, table
@@ -43,7 +45,7 @@ TEXT = page("docs/alerts.md")
 EXAMPLE, HOOK = blocks(TEXT, "toml")
 ALERTS: dict[str, Any] = tomllib.loads(EXAMPLE)["sources"]["alerts"]
 SECRETS = {"DESK_SECRET": "the-secret-of-the-desk", "CHAT_URL": "https://chat.example/x",
-           "MAIL_PASSWORD": "x"}  # fmt: skip
+           "MAIL_PASSWORD": "x", "WEB_PUSH_KEY": new_keys()[0]}  # fmt: skip
 STRUCTS: list[tuple[str, type[msgspec.Struct], type[msgspec.Struct] | None]] = [
     ("rule's field", Rule, None),
     ("drawdown's field", Drawdown, Rule),
@@ -54,6 +56,7 @@ STRUCTS: list[tuple[str, type[msgspec.Struct], type[msgspec.Struct] | None]] = [
     ("sink's field", SinkOptions, None),
     ("webhook's field", WebhookOptions, SinkOptions),
     ("email's field", EmailOptions, SinkOptions),
+    ("web-push's field", WebPushOptions, SinkOptions),
 ]
 
 
@@ -98,7 +101,7 @@ def test_the_example_watches_and_delivers_in_every_way() -> None:
     assert sorted(str(type(rule).__struct_config__.tag) for rule in rules.values()) == sorted(
         WATCHED
     )
-    assert {kind_of(sink) for sink in read_sinks(ALERTS["sinks"]).values()} == {"webhook", "email"}
+    assert {kind_of(sink) for sink in read_sinks(ALERTS["sinks"]).values()} == KINDS.keys()
     read_hooks(tomllib.loads(HOOK)["sources"]["webhook"]["hooks"])
 
 
@@ -112,7 +115,7 @@ def test_the_example_is_checked(tmp_path: Path) -> None:
     done = subprocess.run(command, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     said = "portfolio: equity 5% or more below its peak of the day, over at 3"
-    assert f"rule day-drawdown (critical): {said}; to desk, chat, mail" in done.stdout
+    assert f"rule day-drawdown (critical): {said}; to desk, chat, mail, browsers" in done.stdout
     assert "sink mail: email, critical and above" in done.stdout
     file.write_text(EXAMPLE.replace("limit = 5 ", "limit = 500 "))
     done = subprocess.run(command, env=environ, capture_output=True, text=True)

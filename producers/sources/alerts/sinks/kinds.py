@@ -10,11 +10,13 @@ import msgspec
 from producers.settings import BadSettings
 from producers.sources.alerts.sinks.base import Sink, SinkOptions, Surroundings
 from producers.sources.alerts.sinks.email import EmailOptions
+from producers.sources.alerts.sinks.web_push import WebPushOptions
 from producers.sources.alerts.sinks.webhook import WebhookOptions
 
 KINDS: Final[Mapping[str, type[SinkOptions]]] = {
     "webhook": WebhookOptions,
     "email": EmailOptions,
+    "web-push": WebPushOptions,
 }
 
 
