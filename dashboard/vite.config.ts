@@ -12,7 +12,15 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: false,
     // "use client" of TanStack Query means nothing where there is no server to render.
-    rolldownOptions: { checks: { moduleLevelDirective: false } },
+    rolldownOptions: {
+      checks: { moduleLevelDirective: false },
+      input: { index: "index.html", "push-worker": "src/app/push/worker.ts" },
+      output: {
+        // Browsers know a service worker by its path, and it serves what lies below that.
+        entryFileNames: ({ name }) =>
+          name === "push-worker" ? "[name].js" : "assets/[name]-[hash].js",
+      },
+    },
   },
   server: { proxy: { "/api": target, "/ws": { target, ws: true } } },
   preview: { proxy: { "/api": target, "/ws": { target, ws: true } } },

@@ -57,6 +57,14 @@ def test_the_page_keeps_to_the_policy(wheel: Path) -> None:
     assert "//" not in re.sub(r"<!--.*?-->", "", index), "no other host is named"
 
 
+def test_the_service_worker_is_one_file(wheel: Path) -> None:
+    """At the path that browsers know it by, above all that it serves; it imports nothing."""
+    with zipfile.ZipFile(wheel) as archive:
+        worker = archive.read(f"{SERVED}push-worker.js").decode()
+    assert "notificationclick" in worker
+    assert not re.search(r"\b(import|export)\b", worker)
+
+
 def test_it_is_small(wheel: Path) -> None:
     """A dashboard is loaded in a moment, and a wheel is no burden."""
     with zipfile.ZipFile(wheel) as archive:

@@ -5,6 +5,7 @@ import { DevPage } from "./dev/DevPage.tsx";
 import { forgetDays } from "./equity/day.ts";
 import { HubPage } from "./hub/HubPage.tsx";
 import { Dashboard } from "./panels/Dashboard.tsx";
+import { PushTrouble } from "./push/PushSwitch.tsx";
 import { SeatContext } from "./session/context.ts";
 import type { Desk } from "./session/desk.ts";
 import type { Door } from "./session/door.ts";
@@ -81,6 +82,7 @@ function Page(props: PageProps) {
       </button>
       <Header {...props} />
       <Banner />
+      <PushTrouble />
       <NewAlerts />
       <main id="main" tabIndex={-1}>
         {CONTENT[page]}

@@ -2,6 +2,7 @@ import { type Channel, Client, type SocketConstructor } from "../../client/index
 import { accountKeys, accountOf } from "../data/accounts.ts";
 import type { Memory } from "../data/memory.ts";
 import { Tap } from "../dev/tap.ts";
+import { Pushing } from "../push/pushing.ts";
 import { type Api, ApiError, type ListedChannel, readChannels } from "./api.ts";
 import type { Session } from "./door.ts";
 import { type Ledger, openLedger } from "./ledger.ts";
@@ -22,6 +23,7 @@ export class Desk {
   readonly api: Api;
   readonly tap: Tap;
   readonly client: Client;
+  readonly pushing: Pushing;
   /** The channels that may be read; the same array until the hub lists others. */
   channels: readonly ListedChannel[] = [];
   /** Whether the hub has said once which channels there are. */
@@ -36,6 +38,8 @@ export class Desk {
     const { api, bearer } = session;
     this.api = api;
     this.#memory = memory;
+    const channels = () => this.accounts.map((key) => accountOf(key).alerts);
+    this.pushing = new Pushing({ api, memory, channels });
     this.tap = new Tap(Socket);
     // A token that the hub refused is not shown again.
     const getToken = ({ reason }: { reason: string }) => (reason === "connect" ? bearer : null);
@@ -62,6 +66,10 @@ export class Desk {
     clearInterval(this.#timer);
     this.#ended.abort();
     this.client.close();
+  }
+
+  leave(): Promise<void> {
+    return this.pushing.leave();
   }
 
   readonly subscribe = (listener: () => void): (() => void) => {

@@ -19,6 +19,8 @@ export type Entrance<D> =
 
 export interface Opened {
   close(): void;
+  /** Whoever worked with it logs out: the last for which the session counts. */
+  leave(): Promise<void>;
 }
 
 /** What this browser remembers of a session: that there is one. The cookie itself nobody reads. */
@@ -84,8 +86,10 @@ export class Door<D extends Opened> {
 
   /** Log out, here and at the hub. */
   async leave(): Promise<void> {
+    const { entrance } = this;
     forget(this.#memory, MARK);
     this.refused("");
+    if (entrance.at === "in") await entrance.desk.leave();
     try {
       await this.#makeApi(null).ask("session", { method: "DELETE" });
     } catch (error) {

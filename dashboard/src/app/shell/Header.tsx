@@ -1,3 +1,4 @@
+import { PushSwitch } from "../push/PushSwitch.tsx";
 import { useSeat } from "../session/context.ts";
 import { Connection } from "./Connection.tsx";
 import { Bell, BellOff, Half, Leave, Mark, Moon, Sun } from "./icons.tsx";
@@ -39,6 +40,7 @@ export function Header({ accounts, choose, leave }: HeaderProps) {
         <Connection />
         <div className="switches">
           <NotifySwitch />
+          <PushSwitch />
           <ThemeSwitch />
           <button
             type="button"
@@ -86,6 +88,7 @@ function ThemeSwitch() {
 }
 
 function NotifySwitch() {
+  const { pushing } = useSeat().desk;
   const isOn = useSetting(notifying) === "on";
   if (!canNotify()) return null;
   return (
@@ -95,7 +98,10 @@ function NotifySwitch() {
       aria-label="Notify me of critical alerts"
       aria-pressed={isOn}
       title={`Notifications of critical alerts: ${isOn ? "on" : "off"}`}
-      onClick={() => void switchNotifications(!isOn)}
+      onClick={() => {
+        void switchNotifications(!isOn);
+        if (pushing.standing.state === "on") void pushing.switchOff();
+      }}
     >
       {isOn ? <Bell /> : <BellOff />}
     </button>

@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from "react";
 import { readAlert } from "../data/payloads.ts";
+import { fields, text } from "../data/reading.ts";
 import { useSeat } from "../session/context.ts";
 import { notify } from "./notifications.ts";
 import { notifying, useSetting } from "./settings.ts";
@@ -29,9 +30,11 @@ export function NewAlerts() {
         speak(newest);
       }, SPEAK_MS);
       if (severity !== "critical" || !isOn.current) return;
-      // The same tag in two tabs is one notification.
-      const { epoch, seq } = change.position ?? { epoch: "", seq: change.ts };
-      notify(title, { body: detail, tag: `tapecast ${name} ${epoch} ${seq}` });
+      // The same tag in two tabs, or of a push (see push/message.ts), is one notification.
+      const { epoch, seq, tag: link } = change.position ?? { epoch: name, seq: change.ts, tag: "" };
+      const incident = text(fields(change.data).incident);
+      const tag = `tapecast ${incident ?? `${epoch}-${seq}-${link}`}`;
+      notify(title, { body: detail, tag }, desk.pushing.registration);
     });
     return () => {
       stop();

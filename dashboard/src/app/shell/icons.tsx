@@ -49,6 +49,13 @@ export const BellOff = () => (
   </Icon>
 );
 
+export const BellAway = () => (
+  <Icon>
+    <path d="M3 6a2 2 0 0 1 2-2h8M3 6v11a2 2 0 0 0 2 2h14a2 2 0 0 0 2-2v-3M3 9h8" />
+    <path d="M15 8V6.5a3 3 0 0 1 6 0V8l1 2h-8l1-2Zm2 4h2" />
+  </Icon>
+);
+
 export const Leave = () => (
   <Icon>
     <path d="M14 4h5v16h-5M10 8l-4 4 4 4M6 12h9" />

@@ -10,7 +10,16 @@ export async function switchNotifications(on: boolean): Promise<void> {
   notifying.set(isOn ? "on" : "off");
 }
 
-export function notify(title: string, options: NotificationOptions): void {
+/** through: where this browser is pushed to as well, so that either shows what both tell of once. */
+export function notify(
+  title: string,
+  options: NotificationOptions,
+  through: ServiceWorkerRegistration | null,
+): void {
+  if (through !== null) {
+    void through.showNotification(title, options);
+    return;
+  }
   try {
     new Notification(title, options);
   } catch (error) {
