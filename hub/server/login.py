@@ -45,8 +45,8 @@ class Login:
         ]
 
     async def look(self, request: Request) -> Response:
-        """`{"subject", "expires", "read", "publish"}` of whoever asks; `expires` in seconds since
-        the epoch, null for an API key, which does not end by itself."""
+        """`{"subject", "expires", "read", "publish", "command"}` of whoever asks; `expires` in
+        seconds since the epoch, null for an API key, which does not end by itself."""
         grant = authorize(self._hub, request)
         return JsonAnswer(
             {
@@ -54,6 +54,7 @@ class Login:
                 "expires": grant.expires_at,
                 "read": grant.read,
                 "publish": grant.publish,
+                "command": grant.command,
             }
         )
 
