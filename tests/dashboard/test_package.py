@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(300)
 
 PACKAGE = json.loads((DASHBOARD / "package.json").read_text())
 README = (DASHBOARD / "README.md").read_text(encoding="utf-8")
-[APPLICATION] = blocks(README, "tsx")
+APPLICATION = blocks(README, "tsx")[0]
 PAGES = [README, page("docs/quickref.md"), page("docs/migration.md")]
 
 

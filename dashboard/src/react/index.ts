@@ -1,4 +1,5 @@
 export { useAge } from "./age.ts";
+export { type Commands, type CommandsOptions, useCommands } from "./commands.ts";
 export {
   type ConnectionStatusResult,
   useConnectionStats,
@@ -53,6 +54,8 @@ export {
   useClient,
 } from "./provider.tsx";
 export { CHANNEL_QUERY, channelKey, queryClient } from "./queries.ts";
+export type { CommandRecord } from "./records.ts";
+export type { Attempt, AttemptState, SendOptions } from "./sender.ts";
 export {
   ConnectionBadge,
   ConnectionStatus,

@@ -44,7 +44,7 @@ const latest = once((entries: readonly LogEntry<unknown>[]) => {
 });
 
 /** The same result for the same object. */
-function once<From extends object, To>(make: (from: From) => To): (from: From) => To {
+export function once<From extends object, To>(make: (from: From) => To): (from: From) => To {
   const made = new WeakMap<From, To>();
   return (from) => {
     const known = made.get(from);

@@ -1,6 +1,7 @@
 import { shouldReconnect } from "../client/codes.ts";
 import type { SocketConstructor } from "../client/index.ts";
 import {
+  type CommandState,
   FORBIDDEN,
   type Kind,
   KNOWN_KINDS,
@@ -8,6 +9,7 @@ import {
   NOT_FOUND,
   UNAUTHORIZED,
 } from "../client/protocol.ts";
+import { isCommands, type Outcome, streamOf, Taken } from "./commands.ts";
 import { type FakeConnection, type HeardCommand, socketsTo } from "./connection.ts";
 import { type TableChange, Tape, type TapeUpdate } from "./tape.ts";
 
@@ -42,6 +44,8 @@ export class FakeHub {
   /** Which channels may be read, and published to. */
   mayRead: (channel: string) => boolean = () => true;
   mayPublish: (channel: string) => boolean = () => true;
+  /** Which agents' channels may be commanded. */
+  mayCommand: (channel: string) => boolean = () => true;
   /** Codes with which it answers the next commands of a method in place of carrying them out. */
   readonly refusals: { readonly method: keyof Methods; readonly code: number }[] = [];
   /** The connections that are open, oldest first. */
@@ -52,6 +56,7 @@ export class FakeHub {
   #options: Required<FakeHubOptions>;
   #tapes = new Map<string, Tape>();
   #answers = new Map<string, object>();
+  #commands = new Taken();
   #lost = 0;
   #isSilent = false;
   /** What is to happen when it speaks again. */
@@ -88,9 +93,20 @@ export class FakeHub {
     this.#publish(this.#tape(channel, "log"), event, data);
   }
 
+  /** A worker looks for commands: the channel is that of an agent that listens. */
+  listen(channel: string): void {
+    this.mark(channel, "live");
+  }
+
+  /** What becomes of the command that was taken as `c1`, `c2` and so on. */
+  step(id: string, state: Exclude<CommandState, "sent">, outcome: Outcome = {}): void {
+    const { channel, event, entry } = this.#commands.step(id, state, outcome);
+    this.append(channel, entry, event);
+  }
+
   /** The channel's producer missed its deadline, or is back. */
   mark(channel: string, state: "stale" | "live"): void {
-    const tape = this.#tape(channel, "value");
+    const tape = this.#tape(channel, KNOWN_KINDS[streamOf(channel)] ?? "value");
     tape.stale = state === "stale";
     this.#say(channel, { type: "channel", channel, state, since: Date.now() * 1000 });
   }
@@ -215,7 +231,7 @@ export class FakeHub {
       this.#refuse(connection, id, FORBIDDEN, message);
       return;
     }
-    const tape = this.#tape(channel, KNOWN_KINDS[channel.split(":", 1)[0] ?? ""] ?? "log");
+    const tape = this.#tape(channel, KNOWN_KINDS[streamOf(channel)] ?? "log");
     const missed = since ? tape.since(since) : null;
     connection.say({ id, result: tape.subscribed(missed !== null, interval_ms) });
     for (const frame of missed ?? [tape.snapshot()]) connection.say(frame);
@@ -226,19 +242,26 @@ export class FakeHub {
   }
 
   #offer(connection: FakeConnection, id: number, params: Methods["publish"]): void {
-    const { channel, event, data, producer, n } = params;
-    if (!this.mayPublish(channel)) {
-      const message = `the token does not allow publishing to ${channel}`;
-      this.#refuse(connection, id, FORBIDDEN, message);
+    const { channel, producer, n } = params;
+    const may = isCommands(channel) ? this.mayCommand(channel) : this.mayPublish(channel);
+    if (!may) {
+      const act = isCommands(channel) ? "commanding" : "publishing to";
+      this.#refuse(connection, id, FORBIDDEN, `the token does not allow ${act} ${channel}`);
       return;
     }
     const publishId = `${channel} ${producer} ${n}`;
     const known = producer && n !== undefined ? this.#answers.get(publishId) : undefined;
-    const { position } = known
-      ? { position: known }
-      : this.#publish(this.#tape(channel, "log"), event, data);
-    this.#answers.set(publishId, position);
-    connection.say({ id, result: { channel, ...position, unchanged: false } });
+    const answer = known ?? this.#take(params);
+    this.#answers.set(publishId, answer);
+    connection.say({ id, result: { channel, ...answer, unchanged: false } });
+  }
+
+  #take(params: Methods["publish"]): object {
+    const { channel, event, data } = params;
+    if (!isCommands(channel))
+      return this.#publish(this.#tape(channel, "log"), event, data).position;
+    const { command, entry } = this.#commands.take(params);
+    return { ...this.#publish(this.#tape(channel, "log"), event, entry).position, command };
   }
 
   #refuse(connection: FakeConnection, id: number, code: number, message: string): void {
@@ -248,7 +271,10 @@ export class FakeHub {
   // The channels
 
   #tape(channel: string, kind: Kind): Tape {
-    const tape = this.#tapes.get(channel) ?? new Tape(channel, kind, this.#options.history);
+    const known = this.#tapes.get(channel);
+    const tape = known ?? new Tape(channel, kind, this.#options.history);
+    // No agent listens, until one does.
+    if (known === undefined) tape.stale = isCommands(channel);
     // Nothing was published yet: the first publish says what it is.
     if (tape.position.seq === 0 && tape.position.epoch === "") tape.kind = kind;
     this.#tapes.set(channel, tape);

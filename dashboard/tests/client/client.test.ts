@@ -371,7 +371,7 @@ test("a publish waits for the hub, and is stored once however often the connecti
 
 test("a publish that is refused rejects with the code", async () => {
   const { hub, client } = await connected();
-  hub.mayPublish = () => false;
+  hub.mayCommand = () => false;
   const refused = client.publish("commands", "a", 1);
   await expect(refused).rejects.toMatchObject({ name: "HubError", code: 4403 });
 });

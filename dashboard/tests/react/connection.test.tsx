@@ -115,11 +115,11 @@ test("it subscribes, publishes and reconnects", async () => {
   const { Watch, now } = watcher(() => useWebSocket());
   const { hub } = await page(<Watch />);
   const told: string[] = [];
-  const stop = now().subscribe("commands", ({ type }) => told.push(type));
+  const stop = now().subscribe("notes", ({ type }) => told.push(type));
   await elapse(1);
-  const published = now().publish("commands", "agent.pause", { reason: "lunch" });
+  const published = now().publish("notes", "agent.pause", { reason: "lunch" });
   await elapse(1);
-  await expect(published).resolves.toMatchObject({ channel: "commands", seq: 1 });
+  await expect(published).resolves.toMatchObject({ channel: "notes", seq: 1 });
   expect(told).toEqual(["snapshot", "update"]);
   stop();
   hub.isUp = false;
