@@ -13,6 +13,7 @@ import "./styles/shell.css";
 import "./styles/panels.css";
 import "./styles/positions.css";
 import "./styles/decisions.css";
+import "./styles/commands.css";
 import "./styles/pages.css";
 
 applyTheme(document.documentElement);

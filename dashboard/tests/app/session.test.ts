@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from "vitest";
 import { pageMemory } from "../../src/app/data/memory.ts";
 import { past } from "../../src/app/data/past.ts";
-import { ApiError, readChannels } from "../../src/app/session/api.ts";
+import { ApiError, matches, readChannels, readCommanding } from "../../src/app/session/api.ts";
 import { Door, type Session, takeToken } from "../../src/app/session/door.ts";
 import { pass, withFakeTime } from "../setup.ts";
 import { Answers } from "./answers.ts";
@@ -172,6 +172,22 @@ describe("what is asked over HTTP", () => {
     expect(readChannels({ channels: [null, { name: 1 }, { name: "a" }] })).toEqual([
       { name: "a", kind: "?", ageMs: null, stale: false },
     ]);
+  });
+});
+
+describe("the right to command", () => {
+  test("is read from the session, where the hub says it", () => {
+    expect(readCommanding({ command: ["commands", 3] })).toEqual(["commands"]);
+    expect(readCommanding({ read: ["*"] })).toBeNull();
+  });
+
+  test("is given by patterns", () => {
+    expect(matches("*", "commands")).toBe(true);
+    expect(matches("commands", "commands")).toBe(true);
+    expect(matches("commands", "commands:desk-7")).toBe(false);
+    expect(matches("commands:*", "commands:desk-7")).toBe(true);
+    expect(matches("commands:*", "commands")).toBe(false);
+    expect(matches("commands:desk-7", "commands:desk-8")).toBe(false);
   });
 });
 

@@ -5,6 +5,7 @@ The browser lives as long as the package's tests on one worker, and so does the 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from playwright.async_api import Browser, BrowserContext
 from dashboard import shipping
 from hub.server import page_files
 from producers.publisher import Publisher
+from tests.cli.conftest import RunningHub
 from tests.dashboard.browser.producing import furnish
 from tests.dashboard.browser.screen import Screen
 from tests.dashboard.browser.watch import Watch
@@ -56,6 +58,15 @@ async def live(dashboard: None, valkey: Valkey) -> AsyncIterator[LiveHub]:
     """A hub on the test's Valkey, that is heard twice a second."""
     async with LiveHub(redis_url=valkey.url, heartbeat_seconds=0.5) as live:
         yield live
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def killable(dashboard: None, valkey: Valkey) -> AsyncIterator[RunningHub]:
+    """A hub in a process of its own, that can be killed."""
+    killable = RunningHub(valkey)
+    await asyncio.to_thread(killable.start)
+    yield killable
+    killable.kill()
 
 
 @pytest_asyncio.fixture(loop_scope="package")

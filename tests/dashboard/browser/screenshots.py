@@ -26,6 +26,7 @@ from dashboard.node import ROOT
 from tests.cli.conftest import Command, RunningHub
 from tests.dashboard.browser.screen import Screen
 from tests.support.chromium import running
+from tests.support.livehub import token
 from tests.support.valkey import Valkey
 
 IMAGES = ROOT / "docs" / "images"
@@ -35,6 +36,7 @@ KEPT = {
     "phone": "page-phone.png",
     "hub": "page-hub.png",
     "stale": "page-stale.png",
+    "question": "page-question.png",
 }
 """What the documents show, by the names that it has there."""
 
@@ -91,6 +93,16 @@ async def shoot_pages(at: Place) -> None:
         await at.shoot(screen, "developer")
 
 
+async def shoot_questions(at: Place) -> None:
+    """What is asked before a command is sent."""
+    async with at.screen(viewport=PHONE) as screen:
+        await _look(screen)
+        await screen.page.get_by_role("button", name="Emergency stop").click()
+        confirm = screen.page.get_by_role("button", name="and stop")
+        await expect(confirm).to_be_enabled()
+        await at.shoot(screen, "question")
+
+
 async def shoot_troubles(at: Place) -> None:
     """A producer that is silent, and a hub that is gone."""
     async with at.screen() as screen:
@@ -127,7 +139,7 @@ async def shoot_doors(at: Place) -> None:
 
 
 async def _look(screen: Screen) -> None:
-    await screen.log_in()
+    await screen.log_in(token(command=["*"]))
     await expect(screen.decisions.nth(10)).to_be_visible()
     await expect(screen.positions.first).to_be_visible()
     # What the chart draws of the past comes a moment later.
@@ -154,6 +166,7 @@ async def shoot(folder: Path) -> None:
         async with running(path) as browser:
             at = Place(browser, hub, agent, folder)
             await shoot_pages(at)
+            await shoot_questions(at)
             await shoot_troubles(at)
             await shoot_doors(at)
 

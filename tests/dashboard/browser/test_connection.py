@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import expect
 
 from producers.publisher import Publisher
@@ -16,36 +14,26 @@ from tests.dashboard.browser.producing import Decider, decision, portfolio, posi
 from tests.dashboard.browser.screen import CONFLATED, WATCH_PAGE, Screen
 from tests.dashboard.browser.watch import HUB_IS_AWAY, Watch
 from tests.support.livehub import LiveHub
-from tests.support.valkey import Valkey
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 
-@pytest_asyncio.fixture(loop_scope="package")
-async def running(dashboard: None, valkey: Valkey) -> AsyncIterator[RunningHub]:
-    """A hub in a process of its own, that can be killed."""
-    running = RunningHub(valkey)
-    await asyncio.to_thread(running.start)
-    yield running
-    running.kill()
-
-
 async def test_a_killed_hub_costs_the_feed_nothing(
-    running: RunningHub, publisher: Publisher, open_screen: OpenScreen, watch: Watch
+    killable: RunningHub, publisher: Publisher, open_screen: OpenScreen, watch: Watch
 ) -> None:
     """While a hub is killed and started again, the badge shows reconnecting, then live; of the
     decisions that are made all the time none is missing and none is shown twice, at no moment."""
     watch.forgive(HUB_IS_AWAY)
-    screen = await open_screen(running.url)
+    screen = await open_screen(killable.url)
     await screen.log_in()
     async with Decider(publisher) as decider:
         await expect(screen.decisions.nth(5)).to_be_visible()
         await screen.page.evaluate(WATCH_PAGE)
-        running.kill()
+        killable.kill()
         await screen.is_in("reconnecting")
         await expect(screen.banner).to_contain_text("Not connected. What is shown is as of")
         await expect(screen.age("decisions")).to_contain_text("as of")
-        await asyncio.to_thread(running.start)
+        await asyncio.to_thread(killable.start)
         await screen.is_live()
         await expect(screen.banner).to_be_hidden()
         await decider.goes_on()

@@ -12,6 +12,7 @@ export interface Account {
   readonly status: string;
   readonly health: string;
   readonly alerts: string;
+  readonly commands: string;
 }
 
 const STREAMS = [
@@ -22,6 +23,7 @@ const STREAMS = [
   "status",
   "health",
   "alerts",
+  "commands",
 ] as const;
 
 export function accountOf(key: string): Account {

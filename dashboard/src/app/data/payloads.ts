@@ -127,6 +127,8 @@ export interface AgentStatus {
   readonly wins: number | null;
   readonly losses: number | null;
   readonly realized: string | null;
+  /** The agent's own settings. */
+  readonly config: Fields;
 }
 
 export function readStatus(value: unknown): AgentStatus {
@@ -143,6 +145,7 @@ export function readStatus(value: unknown): AgentStatus {
     wins: count(totals.wins),
     losses: count(totals.losses),
     realized: money(totals.realized_pnl),
+    config: fields(given.config),
   };
 }
 

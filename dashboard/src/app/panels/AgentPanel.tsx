@@ -1,3 +1,4 @@
+import { AgentCommands } from "../command/AgentCommands.tsx";
 import { readStatus } from "../data/payloads.ts";
 import { fields, text } from "../data/reading.ts";
 import { useSeat, useSnapshot } from "../session/context.ts";
@@ -21,7 +22,7 @@ export function AgentPanel() {
       tools={
         <>
           {status.state !== null && <Badge word={status.state} />}
-          {status.paused && <Badge word="PAUSED" />}
+          {status.paused && status.state !== "PAUSED" && <Badge word="PAUSED" />}
         </>
       }
     >
@@ -57,6 +58,7 @@ export function AgentPanel() {
       ) : (
         <p className="empty">{state === "waiting" ? "Waiting for an agent …" : "No agent yet"}</p>
       )}
+      <AgentCommands config={status.config} />
     </Panel>
   );
 }

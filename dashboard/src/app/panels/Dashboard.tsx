@@ -1,6 +1,8 @@
+import { Commanding } from "../command/Commanding.tsx";
 import { useDesk, useSeat } from "../session/context.ts";
 import { AgentPanel } from "./AgentPanel.tsx";
 import { AlertsPanel } from "./AlertsPanel.tsx";
+import { CommandsPanel } from "./CommandsPanel.tsx";
 import { DecisionsPanel } from "./DecisionsPanel.tsx";
 import { EquityPanel } from "./EquityPanel.tsx";
 import { HealthPanel } from "./HealthPanel.tsx";
@@ -20,20 +22,23 @@ export function Dashboard() {
           <pre>tapecast produce paper</pre>
         </section>
       )}
-      <div className="board" key={account.key}>
-        <div className="wide">
-          <EquityPanel />
-          <PositionsPanel />
-        </div>
-        <DecisionsPanel />
-        <div className="side">
-          <AgentPanel />
-          <div className="column">
-            <AlertsPanel />
-            <HealthPanel />
+      <Commanding key={account.key}>
+        <div className="board">
+          <div className="wide">
+            <EquityPanel />
+            <PositionsPanel />
+          </div>
+          <DecisionsPanel />
+          <div className="side">
+            <AgentPanel />
+            <div className="column">
+              <AlertsPanel />
+              <CommandsPanel />
+              <HealthPanel />
+            </div>
           </div>
         </div>
-      </div>
+      </Commanding>
     </>
   );
 }

@@ -1,5 +1,7 @@
 import { memo, useMemo, useRef, useState } from "react";
 import type { Freshness } from "../../client/index.ts";
+import { CloseButton, ClosingProgress } from "../command/CloseButton.tsx";
+import { useCommand } from "../command/Commanding.tsx";
 import { readPosition, type TradingPosition } from "../data/payloads.ts";
 import { useHubTimeAs, useSeat, useSnapshot } from "../session/context.ts";
 import { Amount } from "../shell/Amount.tsx";
@@ -29,6 +31,7 @@ export function PositionsPanel() {
   const { rows: given, state, ts } = useSnapshot(positions);
   const [order, setOrder] = useState<Order>(FIRST_ORDER);
   const [limit, setLimit] = useState(STEP);
+  const { isOffered } = useCommand();
   const read = useReader();
   const rows = useMemo(() => sorted(read(given), order), [read, given, order]);
   return (
@@ -54,11 +57,16 @@ export function PositionsPanel() {
                   press={() => setOrder(pressed(order, column))}
                 />
               ))}
+              {isOffered && (
+                <th scope="col">
+                  <span className="unseen">Close</span>
+                </th>
+              )}
             </tr>
           </thead>
           <tbody>
             {rows.slice(0, limit).map(({ key, position }) => (
-              <PositionRow key={key} position={position} />
+              <PositionRow key={key} id={key} position={position} isOffered={isOffered} />
             ))}
           </tbody>
         </table>
@@ -68,6 +76,7 @@ export function PositionsPanel() {
           Show {Math.min(STEP, rows.length - limit)} more of {rows.length - limit}
         </button>
       )}
+      <ClosingProgress />
     </Panel>
   );
 }
@@ -100,11 +109,14 @@ function Heading({ title, className, order, press }: HeadingProps) {
   );
 }
 
-const PositionRow = memo(function PositionRow({
-  position,
-}: {
+interface RowProps {
+  readonly id: string;
   readonly position: TradingPosition;
-}) {
+  /** Whether the token may close it. */
+  readonly isOffered: boolean;
+}
+
+const PositionRow = memo(function PositionRow({ id, position, isOffered }: RowProps) {
   const { pair, side, size, entry, price, pnl, pnlPct, margin, openedAt } = position;
   return (
     <tr>
@@ -144,6 +156,11 @@ const PositionRow = memo(function PositionRow({
       <td className="spare figure">
         <Held since={openedAt} />
       </td>
+      {isOffered && (
+        <td className="act">
+          <CloseButton id={id} pair={pair} />
+        </td>
+      )}
     </tr>
   );
 });

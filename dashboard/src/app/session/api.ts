@@ -86,3 +86,15 @@ export function readChannels(answer: unknown): readonly ListedChannel[] {
         : [],
     );
 }
+
+/** The patterns of agents' channels that a session may command; null of a hub that says none. */
+export function readCommanding(answer: unknown): readonly string[] | null {
+  const { command } = fields(answer);
+  return Array.isArray(command) ? command.filter((each) => typeof each === "string") : null;
+}
+
+/** Whether a pattern takes a channel: `*`, `positions:*`, or the channel itself. */
+export function matches(pattern: string, channel: string): boolean {
+  if (pattern === "*") return true;
+  return pattern.endsWith(":*") ? channel.startsWith(pattern.slice(0, -1)) : channel === pattern;
+}

@@ -30,6 +30,11 @@ export function useSnapshot(channel: string): Snapshot<unknown> {
   return useChannel<unknown>(channel).data ?? NOTHING;
 }
 
+/** A part of what a channel shows; renders again only when that, or its freshness, changes. */
+export function useSelected<T>(channel: string, select: (snapshot: Snapshot<unknown>) => T): T {
+  return useChannel<unknown, T>(channel, { select }).data ?? select(NOTHING);
+}
+
 const NO_DATA = { select: () => null };
 
 /** Whether what a channel shows is true; renders again only when that changes. */

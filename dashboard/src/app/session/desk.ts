@@ -3,7 +3,14 @@ import { accountKeys, accountOf } from "../data/accounts.ts";
 import type { Memory } from "../data/memory.ts";
 import { Tap } from "../dev/tap.ts";
 import { Pushing } from "../push/pushing.ts";
-import { type Api, ApiError, type ListedChannel, readChannels } from "./api.ts";
+import {
+  type Api,
+  ApiError,
+  type ListedChannel,
+  matches,
+  readChannels,
+  readCommanding,
+} from "./api.ts";
 import type { Session } from "./door.ts";
 import { type Ledger, openLedger } from "./ledger.ts";
 
@@ -28,6 +35,8 @@ export class Desk {
   channels: readonly ListedChannel[] = [];
   /** Whether the hub has said once which channels there are. */
   isListed = false;
+  #commanding: readonly string[] | null = null;
+  #asksRights: boolean;
   #memory: Memory;
   #ledgers = new Map<string, Ledger>();
   #listeners = new Set<() => void>();
@@ -40,6 +49,8 @@ export class Desk {
     this.#memory = memory;
     const channels = () => this.accounts.map((key) => accountOf(key).alerts);
     this.pushing = new Pushing({ api, memory, channels });
+    // A hub that keeps no sessions knows nothing of rights to command either.
+    this.#asksRights = bearer === null;
     this.tap = new Tap(Socket);
     // A token that the hub refused is not shown again.
     const getToken = ({ reason }: { reason: string }) => (reason === "connect" ? bearer : null);
@@ -50,7 +61,10 @@ export class Desk {
     this.client.on("status", ({ state, reason }) => {
       if (state === "unauthorized") refused(`You were signed out: ${reason}.`);
     });
-    this.client.on("connected", () => void this.#list());
+    this.client.on("connected", () => {
+      void this.#list();
+      void this.#askRights();
+    });
   }
 
   open(): this {
@@ -87,6 +101,11 @@ export class Desk {
     return keys.length === 0 ? [""] : keys;
   }
 
+  /** Whether commands may be sent to a channel; null where the hub has not said. */
+  mayCommand(channel: string): boolean | null {
+    return this.#commanding?.some((pattern) => matches(pattern, channel)) ?? null;
+  }
+
   readonly channel = (name: string): Channel<unknown> => this.client.channel<unknown>(name);
 
   /** An account's ledger, which is kept from the first look on. */
@@ -103,6 +122,23 @@ export class Desk {
     return ledger;
   }
 
+  async #askRights(): Promise<void> {
+    if (!this.#asksRights) return;
+    const before = this.#commanding;
+    try {
+      const { signal } = this.#ended;
+      this.#commanding = readCommanding(await this.api.ask("session", { signal }));
+    } catch (error) {
+      // What is not known is found out by trying.
+      if (!(error instanceof ApiError) && !this.#ended.signal.aborted) throw error;
+    }
+    if (String(before) !== String(this.#commanding)) this.#tell();
+  }
+
+  #tell(): void {
+    for (const listener of [...this.#listeners]) listener();
+  }
+
   async #list(): Promise<void> {
     let { channels } = this;
     try {
@@ -117,7 +153,7 @@ export class Desk {
     this.isListed = true;
     if (isSame) return;
     this.channels = channels;
-    for (const listener of [...this.#listeners]) listener();
+    this.#tell();
   }
 }
 

@@ -1,4 +1,5 @@
 import { type ReactNode, useId } from "react";
+import type { Freshness } from "../../client/index.ts";
 import { useConnectionStatus } from "../../react/index.ts";
 import { useDesk, useFreshness, useHubTimeAs, useSnapshot } from "../session/context.ts";
 import { asDuration, asMoment } from "../time/format.ts";
@@ -8,13 +9,16 @@ interface PanelProps {
   readonly channel: string;
   readonly className?: string;
   readonly tools?: ReactNode;
+  /** In place of the channel's own state and age, where its being stale means something else. */
+  readonly shown?: { readonly state: Freshness; readonly note: ReactNode } | undefined;
   readonly children: ReactNode;
 }
 
 /** What shows one channel: says how old it is, and dims it where it may not be true any more. */
-export function Panel({ title, channel, className = "", tools, children }: PanelProps) {
+export function Panel({ title, channel, className = "", tools, shown, children }: PanelProps) {
   const heading = useId();
-  const state = useFreshness(channel);
+  const freshness = useFreshness(channel);
+  const state = shown?.state ?? freshness;
   return (
     <section
       className={`panel ${className}`}
@@ -25,7 +29,7 @@ export function Panel({ title, channel, className = "", tools, children }: Panel
       <header>
         <h2 id={heading}>{title}</h2>
         <div className="tools">{tools}</div>
-        <Age channel={channel} />
+        {shown?.note ?? <Age channel={channel} />}
       </header>
       <div className="body">{state === "refused" ? <Refusal channel={channel} /> : children}</div>
     </section>
