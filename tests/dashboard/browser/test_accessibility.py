@@ -152,6 +152,30 @@ async def width_of(page: Page) -> int:
     return width
 
 
+async def test_nothing_is_cut_on_a_desk(
+    live: LiveHub, publisher: Publisher, open_screen: OpenScreen
+) -> None:
+    """The developer's table of channels shows all its columns, also of one that is stale, and the
+    head of each of the hub's charts is one line."""
+    screen = await open_screen(live.url)
+    page = screen.page
+    await screen.log_in()
+    await publisher.portfolio(PORTFOLIO, lease=0.2)
+    await expect(screen.panel("portfolio")).to_have_attribute("data-state", "stale")
+    for width in (1280, 1366, 1440, 1600, 1920):
+        await page.set_viewport_size({"width": width, "height": 900})
+        await screen.go_to("Developer")
+        table = page.get_by_label("Table of positions")
+        await expect(table).to_contain_text("as of")
+        beyond = "(table) => table.scrollWidth - table.clientWidth"
+        assert await table.evaluate(beyond) == 0, width
+        await screen.go_to("Hub")
+        await expect(page.get_by_role("region", name="Lag to socket")).to_contain_text("p99")
+        heads = "document.querySelectorAll('.hub-chart > header')"
+        heights = await page.evaluate(f"[...{heads}].map((head) => head.offsetHeight)")
+        assert len(set(heights)) == 1, (width, heights)
+
+
 async def test_all_of_it_is_reached_by_the_keyboard(screen: Screen, publisher: Publisher) -> None:
     """From the address bar: past the bar at the top, or through it; headings sort, buttons choose,
     and whatever has the focus shows it."""

@@ -34,7 +34,7 @@ async def test_the_hub_says_how_it_does(
     await expect(chart(screen, "Connections")).to_have_text("2 open")
     async with Decider(publisher):
         await expect(chart(screen, "Deliveries")).not_to_have_text("0 a second")
-        lag = chart(screen, "Lag, publish to socket")
+        lag = chart(screen, "Lag to socket")
         await expect(lag).to_have_text(re.compile(r"^[\d.]+ / [\d.]+ ms$"))
     await publisher.portfolio(PORTFOLIO, lease=0.3)
     await expect(chart(screen, "Stale channels")).to_contain_text("1 of ")

@@ -50,7 +50,7 @@ export function HubPage() {
         />
         <HubChart
           monitor={monitor}
-          title="Lag, publish to socket"
+          title="Lag to socket"
           now={`${lag(sample?.lagP50)} / ${lag(sample?.lagP99)}`}
           unit="ms"
           lines={[
