@@ -28,6 +28,7 @@ export type {
   Action,
   AgentStatus,
   Alert,
+  AlertState,
   BreakerState,
   CircuitBreaker,
   Decision,

@@ -62,7 +62,7 @@ class Condition(msgspec.Struct, frozen=True):
         if self.op not in _COMPARE:
             raise ValueError(f"op: expected one of {' '.join(_COMPARE)}, got {self.op!r}")
         for name, given in (("limit", self.limit), ("clear", self.clear)):
-            if isinstance(given, Decimal) and not given.is_finite():
+            if isinstance(given, Decimal) and number(given) is None:
                 raise ValueError(f"{name}: expected a finite number, got {given}")
         if self.op in _ORDER and not isinstance(self.limit, Decimal):
             raise ValueError(f"limit: expected a number for {self.op}, got {self.limit!r}")

@@ -314,8 +314,9 @@ def _limit(given: bool | int | float | str) -> Value:
     found = number(given)
     if found is not None:
         return found
-    assert isinstance(given, bool | str)
-    return given
+    if isinstance(given, bool | str):
+        return given
+    raise ValueError(f"limit: expected a number that an amount may be, got {given}")
 
 
 def _checked(check: Any, name: str) -> None:

@@ -161,13 +161,10 @@ class AlertsSource(FollowingSource):
                     seconds = None
                     was_active, self._is_active = self._is_active, is_active
                     if is_active:
-                        logger.info("%s: active", self._name)
-                        yield [self._health()]
                         async with contextlib.aclosing(self._act(link, tenure)) as batches:
                             async for batch in batches:
                                 yield batch
-                        continue
-                    if was_active:
+                    elif was_active:
                         logger.info("%s: another is active; waiting", self._name)
                         yield [self._health()]
                     await asyncio.sleep(self._lease_seconds / RENEWALS)
@@ -190,7 +187,7 @@ class AlertsSource(FollowingSource):
                 return is_active
 
     async def _act(self, link: Link, tenure: Tenure) -> AsyncGenerator[Sequence[Reading]]:
-        """Evaluate and deliver, until the lease is lost."""
+        """Evaluate and deliver until the lease is lost. Raises SourceError where it can't begin."""
         token = tenure.token
         evaluation = Evaluation(link, self._place, token, self._rules, self._streams)
         sinks = [make(name, each, self._surroundings) for name, each in self._sinks.items()]
@@ -211,14 +208,14 @@ class AlertsSource(FollowingSource):
             # Before a rule can fire: what is published from now on is theirs.
             for delivery in deliveries:
                 await delivery.begin()
+            logger.info("%s: active", self._name)
+            yield [self._health()]
             async with (
                 contextlib.aclosing(parts.follow()) as batches,
                 contextlib.aclosing(_until(keeping, batches)) as lasting,
             ):
                 async for batch in lasting:
                     yield batch
-        except SourceError as error:
-            logger.warning("%s; beginning anew", error)
         finally:
             keeping.cancel()
             await asyncio.wait([keeping])

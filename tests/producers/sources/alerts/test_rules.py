@@ -59,6 +59,8 @@ def test_a_field_can_be_text_or_truth() -> None:
         ({"watch": "drawdown", "channel": "portfolio"}, "missing required field `limit`"),
         ({**DRAWDOWN, "limit": "five"}, r"decimal.*limit"),
         ({**DRAWDOWN, "limit": "NaN"}, "limit: expected a finite number, got NaN"),
+        ({**FIELD, "limit": 10**80}, "limit"),
+        ({"watch": "exposure", "channel": "portfolio", "limit": "1e99"}, "a finite number, got"),
         ({**DRAWDOWN, "limit": 0}, "limit: expected more than 0 and at most 100, got 0"),
         ({**DRAWDOWN, "clear": 6}, "clear: expected at most the limit, 5, got 6"),
         ({**FIELD, "clear": 999}, "clear: expected at least the limit, 1000, got 999"),

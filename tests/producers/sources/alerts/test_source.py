@@ -6,6 +6,9 @@ import asyncio
 from decimal import Decimal
 from typing import Any
 
+from redis import Redis
+
+from hub.protocol import keys
 from hub.protocol.streams import Kind, Stream
 from producers.publisher import Publisher
 from tests.producers.payloads import portfolio, position
@@ -20,6 +23,7 @@ from tests.producers.sources.alerts.running import (
     until_active,
     until_alerts,
 )
+from tests.producers.sources.alerts.test_delivery import Shelf, ShelfOptions
 from tests.support.valkey import Valkey
 
 DRAWDOWN: dict[str, Any] = {
@@ -161,3 +165,20 @@ async def test_a_channel_of_another_kind_than_a_log(valkey: Valkey) -> None:
                 return str(component["detail"])
 
             await eventually(lambda: "alerts is a value, not a log" in reason(), "the reason")
+
+
+async def test_what_can_not_begin_says_so(valkey: Valkey) -> None:
+    """Where Redis refuses, the source is down with the reason, and is tried again."""
+    sinks = {"desk": ShelfOptions(shelf=Shelf())}
+    with Redis.from_url(valkey.url) as redis:
+        # What was put there by hand is no place for marks.
+        redis.set(keys.sinks("alerts", "alerts"), "x")
+        async with running(made(valkey.url, {"dd": DRAWDOWN}, sinks), valkey.url):
+
+            def reason() -> str:
+                found = history(valkey, "health:alerts")
+                return str(found[-1][1]["components"]["source"]["detail"]) if found else ""
+
+            await eventually(lambda: "Redis refuses" in reason(), "the reason")
+            redis.delete(keys.sinks("alerts", "alerts"))
+            await until_active(valkey)
