@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { accountKeys, accountOf } from "../../src/app/data/accounts.ts";
 import {
+  endedIncidents,
   readAlert,
   readDecision,
   readHealth,
@@ -44,6 +45,16 @@ describe("payloads", () => {
 
   test("an alert without a weight is not taken lightly", () => {
     expect(readAlert({ title: "x", severity: "fatal" }).severity).toBe("warning");
+  });
+
+  test("an incident is over once an alert says so", () => {
+    const alerts = [
+      { state: "firing", incident: "a" },
+      { state: "firing", incident: "b" },
+      { state: "resolved", incident: "a" },
+      { title: "of an agent" },
+    ];
+    expect([...endedIncidents(alerts)]).toEqual(["a"]);
   });
 
   test("breakers stand beside the parts, with what failed", () => {

@@ -10,6 +10,7 @@ from playwright.async_api import expect
 
 from producers.events import (
     Alert,
+    AlertState,
     Mode,
     OodaState,
     Severity,
@@ -71,6 +72,16 @@ async def test_every_panel_follows_its_channel(screen: Screen, publisher: Publis
     newest = screen.page.get_by_role("status", name="Newest alert")
     await expect(newest).to_have_text("critical alert: Margin call: at 80 per cent")
     assert await screen.page.evaluate("window.loadedOnce")
+
+    begun = Alert(
+        severity=Severity.CRITICAL, title="Drawdown", state=AlertState.FIRING, incident="dd:1"
+    )
+    await publisher.alert(begun)
+    badge = screen.panel("alerts").locator("li", has_text="Drawdown").last.locator(".badge")
+    await expect(badge).to_have_text("critical")
+    ended = msgspec.structs.replace(begun, title="Resolved: Drawdown", state=AlertState.RESOLVED)
+    await publisher.alert(ended)
+    await expect(badge).to_have_text("critical, over")
 
 
 async def test_markup_is_shown_as_it_was_written(screen: Screen, publisher: Publisher) -> None:

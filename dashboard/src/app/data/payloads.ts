@@ -155,6 +155,10 @@ export interface Alert {
   readonly severity: Severity;
   readonly title: string;
   readonly detail: string;
+  /** What the alerts of a rule that began and ended have in common; null of what an agent says. */
+  readonly incident: string | null;
+  /** Whether it says that something is over. */
+  readonly isEnd: boolean;
 }
 
 export function readAlert(value: unknown): Alert {
@@ -164,7 +168,19 @@ export function readAlert(value: unknown): Alert {
     severity: oneOf(["info", "warning", "critical"], given.severity) ?? "warning",
     title: text(given.title) ?? "Alert",
     detail: text(given.detail) ?? "",
+    incident: text(given.incident),
+    isEnd: given.state === "resolved",
   };
+}
+
+/** The incidents that are over, by what these alerts say. */
+export function endedIncidents(alerts: readonly unknown[]): ReadonlySet<string | null> {
+  return new Set(
+    alerts
+      .map(readAlert)
+      .filter(({ isEnd }) => isEnd)
+      .map(({ incident }) => incident),
+  );
 }
 
 /** A part of a producer, or one of its circuit breakers. */

@@ -1,6 +1,6 @@
-import { memo } from "react";
+import { memo, useMemo } from "react";
 import type { LogEntry } from "../../client/index.ts";
-import { readAlert } from "../data/payloads.ts";
+import { endedIncidents, readAlert } from "../data/payloads.ts";
 import { useHubTimeAs, useSeat, useSnapshot } from "../session/context.ts";
 import { Badge } from "../shell/Badge.tsx";
 import { Panel } from "../shell/Panel.tsx";
@@ -11,7 +11,8 @@ const SHOWN = 50;
 export function AlertsPanel() {
   const { alerts } = useSeat().ledger.account;
   const { entries } = useSnapshot(alerts);
-  const shown = entries.slice(-SHOWN).reverse();
+  const shown = useMemo(() => entries.slice(-SHOWN).reverse(), [entries]);
+  const ended = useMemo(() => endedIncidents(shown.map(({ data }) => data)), [shown]);
   return (
     <Panel title="Alerts" channel={alerts} className="alerts-panel">
       {shown.length === 0 ? (
@@ -25,7 +26,7 @@ export function AlertsPanel() {
         >
           <ol>
             {shown.map((entry) => (
-              <AlertLine key={entry.seq} entry={entry} />
+              <AlertLine key={entry.seq} entry={entry} ended={ended} />
             ))}
           </ol>
         </section>
@@ -34,13 +35,19 @@ export function AlertsPanel() {
   );
 }
 
-const AlertLine = memo(function AlertLine({ entry }: { readonly entry: LogEntry<unknown> }) {
-  const { severity, title, detail } = readAlert(entry.data);
+interface LineProps {
+  readonly entry: LogEntry<unknown>;
+  readonly ended: ReadonlySet<string | null>;
+}
+
+const AlertLine = memo(function AlertLine({ entry, ended }: LineProps) {
+  const { severity, title, detail, incident } = readAlert(entry.data);
+  const isOver = incident !== null && ended.has(incident);
   const when = useHubTimeAs((now) => asMoment(entry.ts / 1000, now));
   return (
-    <li className="alert" data-severity={severity}>
+    <li className="alert" data-severity={isOver ? "over" : severity}>
       <p>
-        <Badge word={severity} />
+        <Badge word={isOver ? `${severity}, over` : severity} />
         <strong>{title}</strong>
         <time dateTime={new Date(entry.ts / 1000).toISOString()}>{when}</time>
       </p>
