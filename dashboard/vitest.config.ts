@@ -29,6 +29,7 @@ export default defineConfig({
     include: ["tests/**/*.test.{ts,tsx}"],
     // Small machines run this beside pytest.
     maxWorkers: 1,
+    testTimeout: 30_000,
     isolate: false,
     restoreMocks: true,
     unstubGlobals: true,

@@ -80,7 +80,7 @@ async def test_the_cookie_of_https_is_the_hosts_alone(
 async def test_who_is_logged_in(http: httpx.AsyncClient) -> None:
     """Subject, end and rights, by the cookie or by a header."""
     read, publish, command = ["portfolio", "positions:*"], ["decisions"], ["commands:desk-1"]
-    shown = token(subject="desk-1", read=read, publish=publish, command=command)
+    shown = token(subject="desk-1", read=read, publish=publish, command=command, ttl_seconds=600)
     error_of(await http.get(SESSION), 401, codes.UNAUTHORIZED)
     by_header = await http.get(SESSION, headers={"Authorization": f"Bearer {shown}"})
     await log_in(http, shown)
