@@ -45,18 +45,27 @@ class Pauses:
     ) -> None:
         self._first = first
         self._longest = longest
-        self.failures = 0
-        """How many there were since it was well."""
+        self._failures = 0
+        self._pause = 0.0
+        self._well_since: float | None = None
 
     def failed(self, error: Exception) -> Pause:
         """The pause after one more failure."""
-        longest = min(self._longest, self._first * 2 ** min(self.failures, 16))
-        self.failures += 1
+        # One that is well for a moment each time would be tried again at once for ever.
+        if self._well_since is not None and time.monotonic() - self._well_since >= self._pause:
+            self._failures = 0
+        self._well_since = None
+        longest = min(self._longest, self._first * 2 ** min(self._failures, 16))
+        self._failures, self._pause = self._failures + 1, longest
         asked_for = 0.0
         if isinstance(error, SourceBusy):
             asked_for = min(max(0.0, error.seconds), LONGEST_BUSY_SECONDS)
         return Pause(asked_for + longest * random.uniform(0.5, 1), asked_for + longest)
 
-    def is_well(self) -> None:
-        """Begin again from the first pause."""
-        self.failures = 0
+    def is_well(self) -> int:
+        """Begin again from the first pause, if it stays so for as long as the last one was; how
+        many failures there were before, 0 where it was well already."""
+        if self._well_since is not None:
+            return 0
+        self._well_since = time.monotonic()
+        return self._failures

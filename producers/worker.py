@@ -254,9 +254,8 @@ class Worker:
             return ()
 
     def _is_well(self) -> None:
-        if self._pauses.failures:
-            logger.info("the source is well again after %d failures", self._pauses.failures)
-        self._pauses.is_well()
+        if failures := self._pauses.is_well():
+            logger.info("the source is well again after %d failures", failures)
         if self._source_component != _WELL:
             self._source_component = _WELL
             self._start(self._publish_health(self.lease_seconds))
