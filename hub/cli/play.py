@@ -166,7 +166,8 @@ async def _play(plan: Plan, stage: Opened) -> bool:
 
 
 def _check_id(text: str) -> str:
-    if len(text) <= MAX_ID and all(each.isalnum() or each in "_.-" for each in text):
+    plain = all(each.isalnum() or each in "_.-" for each in text)
+    if plain and text.isascii() and len(text) <= MAX_ID:
         return text
     raise click.UsageError(f"--id: expected 1 to {MAX_ID} letters, digits, '_', '.' or '-'")
 

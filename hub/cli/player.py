@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -67,7 +67,9 @@ class Player:
     async def run(self) -> None:
         """Play to the end."""
         with lines_to_read(self._plan.file) as lines, lines.open("rb") as file:
-            cues = self._wanted(_cues_of(file, self._plan.file))
+            made = Cues()
+            cues = self._wanted(_cues_of(file, self._plan.file, made))
+            self._check_names(made.channels)
             if not cues:
                 click.echo("there is nothing to play in it, or of that time.", err=True)
                 return
@@ -82,9 +84,8 @@ class Player:
 
     def _wanted(self, cues: Iterable[Cue]) -> list[Cue]:
         plan = self._plan
-        found, left_out, seen = [], 0, set()
+        found, left_out = [], 0
         for cue in cues:
-            seen.add(cue.channel)
             if plan.channels and cue.channel not in plan.channels:
                 continue
             if plan.end is not None and cue.when > plan.end:
@@ -93,9 +94,6 @@ class Player:
                 left_out += 1
                 continue
             found.append(cue)
-        for channel in (*plan.channels, *plan.names):
-            if channel not in seen:
-                raise PlayError(f"{plan.file}: expected {channel}, got {', '.join(sorted(seen))}")
         if left_out:
             click.echo(
                 f"{left_out:,} foreign publishes are left out: a hub takes none, Redis does.",
@@ -103,6 +101,13 @@ class Player:
             )
         # Sorting keeps what has one time in the file's order.
         return sorted(found, key=lambda cue: cue.when)
+
+    def _check_names(self, recorded: Collection[str]) -> None:
+        plan = self._plan
+        for channel in (*plan.channels, *plan.names):
+            if channel not in recorded:
+                known = ", ".join(sorted(recorded))
+                raise PlayError(f"{plan.file}: expected {channel}, got {known}")
 
     async def _look(self, cues: Iterable[Cue]) -> dict[str, int]:
         """How far each channel of the recording was played; refuses what can't be played."""
@@ -208,7 +213,7 @@ class Player:
         return self._plan.names.get(channel, channel)
 
 
-def _cues_of(file: BinaryIO, path: Path) -> Iterator[Cue]:
+def _cues_of(file: BinaryIO, path: Path, cues: Cues) -> Iterator[Cue]:
     offset = end = 0
 
     def lines() -> Iterator[bytes]:
@@ -217,7 +222,6 @@ def _cues_of(file: BinaryIO, path: Path) -> Iterator[Cue]:
             offset, end = end, end + len(line)
             yield line
 
-    cues = Cues()
     try:
         for row in read_rows(lines()):
             yield from cues.take(row, offset)

@@ -15,7 +15,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import msgspec
 
@@ -65,6 +65,11 @@ class Cues:
 
     def __init__(self) -> None:
         self._places: dict[str, _Place] = {}
+
+    @property
+    def channels(self) -> Collection[str]:
+        """Those of the rows so far, also where nothing of them is published."""
+        return self._places.keys()
 
     def take(self, row: Row, offset: int) -> Iterator[Cue]:
         """The cues of the next row, which stands at `offset`. Raises RecordingError."""
