@@ -123,8 +123,11 @@ class _Sending:
             sent = await self._send(client)
             if sent is None:
                 return UNKNOWN
-            if timeout is None:
+            if self._as_json:
+                self._print("sent", {"id": sent.command, "event": self._event})
+            elif timeout is None:
                 click.echo(sent.command)
+            if timeout is None:
                 return 0
             self._tell(f"{self._event} sent to {self._channel} as {sent.command}")
             try:
@@ -186,7 +189,7 @@ class _Sending:
             return None
         step = event.removeprefix(STEP_PREFIX)
         if self._as_json:
-            click.echo(json.dumps({"step": step, **data}))
+            self._print(step, data)
         match step:
             case "accepted":
                 self._tell(f"accepted by {printable(str(data['worker']))}")
@@ -203,6 +206,11 @@ class _Sending:
                 click.echo("Error: expired: no worker of the agent accepted it in time", err=True)
                 return EXPIRED
         return None
+
+    def _print(self, step: str, data: dict[str, Any]) -> None:
+        import json
+
+        click.echo(json.dumps({"step": step, "channel": self._channel, **data}))
 
     def _tell(self, line: str) -> None:
         if not self._as_json:

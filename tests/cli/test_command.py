@@ -41,6 +41,10 @@ def test_the_id_is_printed(ann: Command, desk: Desk) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     taken = desk.taken()
     assert done.stdout == f"{taken.id}\n"
+    plain = ann.run("command", "agent.pause", "--agent", "desk-7", "--json")
+    assert json.loads(plain.stdout) == {
+        "step": "sent", "channel": "commands:desk-7", "id": desk.taken().id, "event": "agent.pause",
+    }  # fmt: skip
     assert (taken.event, taken.data, taken.sender) == ("position.close", b'{"id":"p-1"}', "test")
     assert taken.expires_at - taken.sent_at == 30_000_000
 
@@ -60,7 +64,8 @@ def test_an_agent_obeys(hub: RunningHub, ann: Command, valkey: Valkey) -> None:
         assert "Error: failed: p-1 is not open" in refused.stderr
         quiet = ann.run("command", "agent.resume", "--wait", "--json")
         steps = [json.loads(line) for line in quiet.stdout.splitlines()]
-        assert [step["step"] for step in steps] == ["accepted", "done"]
+        assert [step["step"] for step in steps] == ["sent", "accepted", "done"]
+        assert len({step["id"] for step in steps}) == 1
         assert quiet.stderr == ""
     finally:
         agent.terminate()
