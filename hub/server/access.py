@@ -108,6 +108,15 @@ def idempotency_key(request: Request) -> str | None:
     raise ProtocolError(f"Idempotency-Key: {expected}")
 
 
+def whole_number(name: str, text: str, least: int, most: int) -> int:
+    """Read a number of a query. Raises ProtocolError."""
+    # With zeros before it, it might have any length.
+    plain = len(text) <= len(str(most)) and text.isascii() and text.isdecimal()
+    if plain and least <= int(text) <= most:
+        return int(text)
+    raise ProtocolError(f"{name}: expected {least} to {most}, got {text!r:.40}")
+
+
 async def body_of(request: Request, most: int) -> bytes:
     """The body of a request, if it has at most so many bytes and comes in time. Raises
     ProtocolError or HTTPException."""

@@ -26,7 +26,7 @@ from hub.protocol.envelope import Envelope
 from hub.protocol.errors import ProtocolError
 from hub.protocol.position import MAX_SEQ, Position
 from hub.protocol.publication import Receipt
-from hub.server.access import authorize, body_of, idempotency_key
+from hub.server.access import authorize, body_of, idempotency_key, whole_number
 from hub.server.answers import JsonAnswer, describe, listed_tags
 from hub.server.commanding import origin_of
 from hub.server.current import current_feed
@@ -89,7 +89,8 @@ class Rest:
         followed further, and `complete` says which.
         """
         channel = self._readable_channel(request)
-        limit = _limit(request.query_params.get("limit", str(DEFAULT_ENTRIES)))
+        text = request.query_params.get("limit", str(DEFAULT_ENTRIES))
+        limit = whole_number("limit", text, 1, MAX_ENTRIES)
         since = _since(request.query_params.get("since"))
         seq = since.seq if isinstance(since, Position) else since
         reading = await self._hub.broker.read(channel, seq, limit, state=False)
@@ -195,12 +196,6 @@ def _unknown(channel: str) -> ProtocolError:
 
 
 # Reading
-
-
-def _limit(text: str) -> int:
-    if text.isascii() and text.isdecimal() and 1 <= int(text[:8]) <= MAX_ENTRIES:
-        return int(text)
-    raise ProtocolError(f"limit: expected 1 to {MAX_ENTRIES}, got {text!r:.40}")
 
 
 def _since(text: str | None) -> Position | int | None:

@@ -21,6 +21,7 @@ from hub.protocol.agent_commands import (
     command_request,
 )
 from hub.protocol.errors import ProtocolError
+from hub.server.access import whole_number
 from hub.server.answers import JsonAnswer
 from hub.server.commanding import command_id
 from hub.server.endings import Ending, ending_of
@@ -136,8 +137,4 @@ def command_answer(channel: str, receipt: CommandReceipt, ending: Ending | None)
 
 def wait_of(text: str | None) -> int:
     """Read `?wait_ms=`. Raises ProtocolError."""
-    if text is None:
-        return 0
-    if text.isascii() and text.isdecimal() and int(text[:8]) <= MAX_WAIT_MS:
-        return int(text)
-    raise ProtocolError(f"wait_ms: expected 0 to {MAX_WAIT_MS}, got {text!r:.40}")
+    return 0 if text is None else whole_number("wait_ms", text, 0, MAX_WAIT_MS)

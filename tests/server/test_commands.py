@@ -323,6 +323,7 @@ async def test_a_channel_that_can_not_be_heard(
         ({"event": "x", "expires_in_ms": 5}, {}, 400),
         ({"event": "x"}, {"wait_ms": "soon"}, 400),
         ({"event": "x"}, {"wait_ms": "30001"}, 400),
+        ({"event": "x"}, {"wait_ms": "0000000099999999"}, 400),
     ],
 )
 async def test_wrong_requests(

@@ -434,6 +434,7 @@ async def test_history_since_nothing_is_everything(http: httpx.AsyncClient) -> N
         {"limit": "ten"},
         {"limit": "-1"},
         {"limit": "9" * 5000},
+        {"limit": "000000011001"},
         {"since": "x"},
         {"since": "e:1"},
         {"since": "1:ab"},

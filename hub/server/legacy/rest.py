@@ -21,7 +21,7 @@ from hub.protocol.agent_commands import Name
 from hub.protocol.errors import PayloadError, ProtocolError
 from hub.protocol.payload import parse
 from hub.protocol.streams import Kind
-from hub.server.access import body_of, check_origin, grant_of, idempotency_key
+from hub.server.access import body_of, check_origin, grant_of, idempotency_key, whole_number
 from hub.server.commanding import origin_of
 from hub.server.current import current_feed
 from hub.server.health import Health
@@ -77,7 +77,8 @@ class OldRest:
         """A list of the newest `?limit=` decisions, newest first."""
         grant = self._authorize(request)
         self._require(grant, "decisions")
-        limit = _limit(request.query_params.get("limit", str(DEFAULT_DECISIONS)))
+        text = request.query_params.get("limit", str(DEFAULT_DECISIONS))
+        limit = whole_number("limit", text, 1, MAX_DECISIONS)
         channel = self._channel("decisions")
         reading = await self._hub.broker.read(channel, None, limit * _ENTRIES_EACH, state=False)
         entries = reading.entries if reading.kind is Kind.LOG else ()
@@ -175,9 +176,3 @@ def _payload(body: bytes) -> dict[str, Any]:
     if found is None or isinstance(found, dict):
         return found or {}
     raise PayloadError(f"expected an object or no body, got {found!r:.80}")
-
-
-def _limit(text: str) -> int:
-    if text.isascii() and text.isdecimal() and 1 <= int(text[:8]) <= MAX_DECISIONS:
-        return int(text)
-    raise ProtocolError(f"limit: expected 1 to {MAX_DECISIONS}, got {text!r:.40}")
