@@ -14,6 +14,7 @@ import redis
 
 from hub.protocol import keys
 from hub.protocol.agent_commands import MAX_COMMAND_BYTES, CommandState
+from hub.protocol.command_calls import Taken
 from producers.command_link import CommandTiming
 from producers.commands import Command, Commands
 from producers.errors import CommandFailed, CommandLost, CommandsRefused, InvalidPayload
@@ -133,6 +134,42 @@ async def test_a_loop_can_be_left(valkey: Valkey, desk: Desk) -> None:
             await command.done()
             break
     assert last(desk) == ("command.done", None)
+
+
+async def test_a_loop_that_is_told_to_stop(desk: Desk, commands: Commands) -> None:
+    """It ends though it waits, and what comes afterwards is another worker's."""
+    done: list[str] = []
+
+    async def work() -> None:
+        async for command in commands:
+            async with command:
+                done.append(command.id)
+
+    working = asyncio.create_task(work())
+    desk.send("c1")
+    await eventually(lambda: done == ["c1"], "the first is done")
+    commands.stop()
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await working
+    desk.send("c2")
+    assert desk.taken().id == "c2"
+
+
+async def test_what_is_handed_out_while_it_stops(
+    desk: Desk, commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not begun, and nobody waits for its lease to pass."""
+    real = Commands._hold
+
+    async def late(self: Commands, taken: Taken) -> Command | None:
+        self.stop()
+        return await real(self, taken)
+
+    monkeypatch.setattr(Commands, "_hold", late)
+    desk.send()
+    assert await commands.next() is None
+    assert desk.events() == ["agent.pause"]
+    assert desk.taken().attempt == 2
 
 
 async def test_an_agent_without_a_name(valkey: Valkey) -> None:
