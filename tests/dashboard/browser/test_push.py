@@ -230,6 +230,9 @@ async def test_what_comes_both_ways_is_shown_once(
     await desk.screen.log_in()
     await desk.switch_on()
     worker = await worker_of(page.context)
+    # What a page finds when it joins is no news.
+    await publisher.alert(Alert(severity=Severity.INFO, title="Joined"))
+    await expect(desk.screen.panel("alerts")).to_contain_text("Joined")
     alert = Alert(severity=Severity.CRITICAL, title="Drawdown", incident=incident)
     await publisher.alert(alert)
     [[title, _body, tag]] = await shown_by(worker, 1)
