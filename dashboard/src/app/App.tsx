@@ -1,5 +1,6 @@
 import { useMemo, useState, useSyncExternalStore } from "react";
 import { ConnectionProvider } from "../react/index.ts";
+import { Commanding } from "./command/Commanding.tsx";
 import type { Memory } from "./data/memory.ts";
 import { DevPage } from "./dev/DevPage.tsx";
 import { forgetDays } from "./equity/day.ts";
@@ -55,7 +56,9 @@ function Account({ desk, leave }: RoomProps) {
     <ConnectionProvider client={desk.client}>
       <SeatContext value={seat}>
         <Title />
-        <Page accounts={accounts} choose={choose} leave={leave} />
+        <Commanding>
+          <Page accounts={accounts} choose={choose} leave={leave} />
+        </Commanding>
       </SeatContext>
     </ConnectionProvider>
   );

@@ -10,7 +10,7 @@ const ORDINARY = ["agent.start", "agent.pause", "agent.resume", "agent.stop"] as
 
 /** The buttons that command the agent as a whole, and what became of the last press of each sort. */
 export function AgentCommands({ config }: { readonly config: Readonly<Record<string, unknown>> }) {
-  const { isOffered, situation, attempts, ask } = useCommand();
+  const { isOffered, situation, attempts } = useCommand();
   const hint = useId();
   const nothing = whyNothing(situation);
   const newest = attempts.find(
@@ -35,15 +35,6 @@ export function AgentCommands({ config }: { readonly config: Readonly<Record<str
       )}
       <Progress label="The last command" attempt={newest} />
       {isOffered && <SettingForm config={config} />}
-      {isOffered && (
-        <button
-          type="button"
-          className="emergency"
-          onClick={once(() => ask({ event: "emergency.stop" }))}
-        >
-          Emergency stop
-        </button>
-      )}
       <Progress label="The emergency stop" attempt={stopped} />
     </section>
   );

@@ -4,7 +4,6 @@ import {
   useCallback,
   useContext,
   useMemo,
-  useRef,
   useState,
   useSyncExternalStore,
 } from "react";
@@ -17,6 +16,7 @@ import {
 } from "../../react/index.ts";
 import { readStatus } from "../data/payloads.ts";
 import { useFreshness, useSeat, useSelected } from "../session/context.ts";
+import type { Ledger } from "../session/ledger.ts";
 import { useMode } from "../shell/ModeBadge.tsx";
 import { Question } from "./Question.tsx";
 import type { Situation } from "./situation.ts";
@@ -50,17 +50,18 @@ export function Commanding({ children }: { readonly children: ReactNode }) {
   const { key, commands: channel } = ledger.account;
   const { state, isListening, attempts, data, send } = useCommands({ key: key || undefined });
   const may = useSyncExternalStore(desk.subscribe, () => desk.mayCommand(channel));
-  const [asked, setAsked] = useState<Asked | null>(null);
-  const pairs = useRef(new Map<string, string>()).current;
+  const [question, setQuestion] = useState<{ ledger: Ledger; asked: Asked } | null>(null);
+  // What was asked about one account is never answered for another.
+  const asked = question?.ledger === ledger ? question.asked : null;
+  const { pairs } = ledger;
   const ask = useCallback(
     (asked: Asked) => {
-      // Where it was closed, its row is gone, and its id says nothing to anybody.
-      if (asked.event === "position.close") pairs.set(asked.id, asked.pair);
-      setAsked(asked);
+      if (asked.event === "position.close") ledger.pairs.set(asked.id, asked.pair);
+      setQuestion({ ledger, asked });
     },
-    [pairs],
+    [ledger],
   );
-  const close = useCallback(() => setAsked(null), []);
+  const close = useCallback(() => setQuestion(null), []);
   const isDenied = attempts.some(({ code }) => code === FORBIDDEN);
   const situation = useSituation(isListening, isDenied);
   const isOffered = may !== false && state !== "refused";

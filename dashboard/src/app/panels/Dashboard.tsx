@@ -1,4 +1,3 @@
-import { Commanding } from "../command/Commanding.tsx";
 import { useDesk, useSeat } from "../session/context.ts";
 import { AgentPanel } from "./AgentPanel.tsx";
 import { AlertsPanel } from "./AlertsPanel.tsx";
@@ -22,23 +21,21 @@ export function Dashboard() {
           <pre>tapecast produce paper</pre>
         </section>
       )}
-      <Commanding key={account.key}>
-        <div className="board">
-          <div className="wide">
-            <EquityPanel />
-            <PositionsPanel />
-          </div>
-          <DecisionsPanel />
-          <div className="side">
-            <AgentPanel />
-            <div className="column">
-              <AlertsPanel />
-              <CommandsPanel />
-              <HealthPanel />
-            </div>
+      <div className="board">
+        <div className="wide">
+          <EquityPanel />
+          <PositionsPanel />
+        </div>
+        <DecisionsPanel />
+        <div className="side">
+          <AgentPanel />
+          <div className="column">
+            <AlertsPanel />
+            <CommandsPanel />
+            <HealthPanel />
           </div>
         </div>
-      </Commanding>
+      </div>
     </>
   );
 }

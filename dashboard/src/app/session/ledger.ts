@@ -12,6 +12,8 @@ export interface Ledger {
   readonly account: Account;
   readonly equity: EquityTracker;
   readonly markers: Markers;
+  /** The pairs of positions that were asked about: once closed, an id says nothing to anybody. */
+  readonly pairs: Map<string, string>;
 }
 
 /** What a ledger is kept from, and for how long. */
@@ -35,7 +37,7 @@ export function openLedger(account: Account, sources: Sources): Ledger {
     channel(name).onChange((change) => markers.add(entriesOf(change)), { signal });
     if (hasPast(name)) void loadPast(name, markers, sources);
   }
-  return { account, equity, markers };
+  return { account, equity, markers, pairs: new Map() };
 }
 
 async function loadPast(name: string, markers: Markers, { api, signal }: Sources): Promise<void> {

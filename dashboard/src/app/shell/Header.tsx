@@ -1,3 +1,4 @@
+import { EmergencyStop } from "../command/EmergencyStop.tsx";
 import { PushSwitch } from "../push/PushSwitch.tsx";
 import { useSeat } from "../session/context.ts";
 import { Connection } from "./Connection.tsx";
@@ -37,6 +38,7 @@ export function Header({ accounts, choose, leave }: HeaderProps) {
             ))}
           </select>
         )}
+        <EmergencyStop />
         <Connection />
         <div className="switches">
           <NotifySwitch />

@@ -56,6 +56,12 @@ export const BellAway = () => (
   </Icon>
 );
 
+export const Octagon = () => (
+  <Icon>
+    <path d="M8 3h8l5 5v8l-5 5H8l-5-5V8l5-5Zm1 9h6" />
+  </Icon>
+);
+
 export const Leave = () => (
   <Icon>
     <path d="M14 4h5v16h-5M10 8l-4 4 4 4M6 12h9" />
