@@ -37,6 +37,7 @@ export class Desk {
   isListed = false;
   #commanding: readonly string[] | null = null;
   #asksRights: boolean;
+  #isAwaitingRights: boolean;
   #memory: Memory;
   #ledgers = new Map<string, Ledger>();
   #listeners = new Set<() => void>();
@@ -51,6 +52,7 @@ export class Desk {
     this.pushing = new Pushing({ api, memory, channels });
     // A hub that keeps no sessions knows nothing of rights to command either.
     this.#asksRights = bearer === null;
+    this.#isAwaitingRights = this.#asksRights;
     this.tap = new Tap(Socket);
     // A token that the hub refused is not shown again.
     const getToken = ({ reason }: { reason: string }) => (reason === "connect" ? bearer : null);
@@ -101,8 +103,10 @@ export class Desk {
     return keys.length === 0 ? [""] : keys;
   }
 
-  /** Whether commands may be sent to a channel; null where the hub has not said. */
+  /** Whether commands may be sent to a channel; null where the hub does not say. */
   mayCommand(channel: string): boolean | null {
+    // A button that is offered for a moment and gone again is worse than one that comes late.
+    if (this.#isAwaitingRights) return false;
     return this.#commanding?.some((pattern) => matches(pattern, channel)) ?? null;
   }
 
@@ -132,7 +136,9 @@ export class Desk {
       // What is not known is found out by trying.
       if (!(error instanceof ApiError) && !this.#ended.signal.aborted) throw error;
     }
-    if (String(before) !== String(this.#commanding)) this.#tell();
+    const isNews = this.#isAwaitingRights || String(before) !== String(this.#commanding);
+    this.#isAwaitingRights = false;
+    if (isNews) this.#tell();
   }
 
   #tell(): void {
