@@ -10,6 +10,7 @@
 
 import type { Change, Channel, Client, LogEntry } from "../client/index.ts";
 import { HubError } from "../client/index.ts";
+import { isUp } from "../client/link.ts";
 import type { CommandState, Entries, PublishResult } from "../client/protocol.ts";
 import { type CommandRecord, foldEntry, isEnded } from "./records.ts";
 
@@ -123,7 +124,7 @@ export class Sender {
     const giveUp = () => givenUp.abort();
     let mayHaveGone = false;
     const look = () => {
-      mayHaveGone ||= isOpen(client);
+      mayHaveGone ||= isUp(client.status);
       if (Date.now() >= waitsUntil) giveUp();
     };
     const stop = client.on("status", look);
@@ -235,10 +236,6 @@ function stepOf({ state, worker, result, reason }: CommandRecord): Partial<Attem
   return { state, worker, result, reason };
 }
 
-function isOpen({ status }: Client): boolean {
-  return status.state === "live" || status.state === "stale";
-}
-
 /** Whether the client will not connect by itself, so that every publish was given up. */
 function isAtRest({ status }: Client): boolean {
   const { state, retryAt } = status;
@@ -247,7 +244,7 @@ function isAtRest({ status }: Client): boolean {
 
 function lossOf(client: Client): string {
   if (isAtRest(client)) return client.status.reason;
-  return isOpen(client) ? "the hub did not answer" : "the connection to the hub was lost";
+  return isUp(client.status) ? "the hub did not answer" : "the connection to the hub was lost";
 }
 
 const senders = new WeakMap<Client, Map<string, Sender>>();
