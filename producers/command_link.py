@@ -15,20 +15,15 @@ from hashlib import sha1
 from typing import Any, Final
 
 import msgspec
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from hub.protocol import keys
 from hub.protocol.scripts import Argument, Call
 from producers.errors import CommandsRefused
+from producers.link import LINK_ERRORS
+from producers.redis_client import make_client
 
 logger = logging.getLogger(__name__)
-
-_LINK_ERRORS: Final = (RedisConnectionError, RedisTimeoutError, OSError)
 
 # Redis's own words for "never" (redis.io, "ACL" and server sources); with any other it may do later
 # what it can't do now.
@@ -56,16 +51,7 @@ class CommandLink:
     def __init__(self, url: str, *, name: str, timing: CommandTiming) -> None:
         self._timing = timing
         self._failures = 0
-        # Every one of these has another default somewhere, so all of them stand here.
-        self._redis: Redis = Redis.from_url(
-            url,
-            protocol=2,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=None,
-            socket_connect_timeout=timing.connect_seconds,
-            health_check_interval=0,
-            client_name=name,
-        )
+        self._redis = make_client(url, name=name, connect_seconds=timing.connect_seconds)
 
     async def ask(self, script: str, make_call: Callable[[str], Call]) -> Any:
         """The answer of a script, however long Redis is away. Raises CommandsRefused.
@@ -75,7 +61,7 @@ class CommandLink:
         while True:
             try:
                 answer = await self._ask_once(script, make_call(secrets.token_urlsafe(6)))
-            except _LINK_ERRORS as error:
+            except LINK_ERRORS as error:
                 await self._pause(error)
             except ResponseError as error:
                 if _word(error) in _NEVER:
@@ -104,7 +90,7 @@ class CommandLink:
         try:
             async with asyncio.timeout(seconds + self._timing.answer_seconds):
                 await self._execute(*read)
-        except (*_LINK_ERRORS, ResponseError):
+        except (*LINK_ERRORS, ResponseError):
             # Whoever waits asks again next, and there it is seen to.
             await asyncio.sleep(random.uniform(0, self._timing.first_pause_seconds))
 

@@ -12,15 +12,13 @@ from typing import Any, Final, TypeAlias
 
 import hiredis
 import msgspec
-from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from hub.protocol import keys
+from producers.redis_client import make_client
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 
@@ -65,19 +63,8 @@ class Link:
     def __init__(self, url: str, *, name: str, timing: Timing) -> None:
         self._timing = timing
         self._connection: AbstractConnection | None = None
-        # Every one of these has another default somewhere, so all of them stand here. Retries
-        # are the sender's, since only it knows which ids a round had.
-        self._redis: Redis = Redis.from_url(
-            url,
-            protocol=2,
-            retry=Retry(NoBackoff(), 0),
-            # With one of its own, redis-py sends from a task of its own: after all that is waiting
-            # to run, so that Redis idles while callers prepare what they publish next.
-            socket_timeout=None,
-            socket_connect_timeout=timing.connect_seconds,
-            health_check_interval=0,
-            client_name=name,
-        )
+        # Retries are the sender's, since only it knows which ids a round had.
+        self._redis = make_client(url, name=name, connect_seconds=timing.connect_seconds)
 
     @property
     def was_open(self) -> bool:

@@ -11,14 +11,12 @@ from hashlib import sha1
 from types import TracebackType
 from typing import Any, Final, Self
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from hub.protocol import keys
 from hub.protocol.scripts import READ, Argument, Call
 from producers.errors import SourceError
+from producers.redis_client import make_client
 from producers.sources.alerts.scripts import COMMIT, GIVE_UP, HOLD, MARK
 
 _SCRIPTS: Final = (HOLD, GIVE_UP, COMMIT, MARK, READ)
@@ -36,16 +34,7 @@ class Link:
     ) -> None:
         self._seconds = connect_seconds + answer_seconds
         self._answer_seconds = answer_seconds
-        # Every one of these has another default somewhere, so all of them stand here.
-        self._redis: Redis = Redis.from_url(
-            url,
-            protocol=2,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=None,
-            socket_connect_timeout=connect_seconds,
-            health_check_interval=0,
-            client_name=name,
-        )
+        self._redis = make_client(url, name=name, connect_seconds=connect_seconds)
 
     async def __aenter__(self) -> Self:
         return self
