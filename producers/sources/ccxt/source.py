@@ -19,6 +19,7 @@ from producers.sources.ccxt.entries import Fills, Orders
 from producers.sources.ccxt.exchange import BadExchange, Exchange
 from producers.sources.ccxt.mapping import KNOWN_TOTALS, Total, UnknownMarket
 from producers.sources.extras import require
+from producers.sources.options import ACCOUNT, seconds
 from producers.sources.parts import Follow, Part, Parts
 
 INTERVAL_SECONDS: Final = 5.0
@@ -67,11 +68,7 @@ class CcxtSource(FollowingSource):
         ),
         click.Option(["--sandbox"], is_flag=True, help="The exchange's test network: paper."),
         click.Option(["--demo"], is_flag=True, help="The exchange's demo trading: paper."),
-        click.Option(
-            ["--account"],
-            metavar="NAME",
-            help="Publish to portfolio:NAME, positions:NAME and so on.",
-        ),
+        ACCOUNT,
         click.Option(
             ["--credentials"],
             metavar="PREFIX",
@@ -88,22 +85,8 @@ class CcxtSource(FollowingSource):
         click.Option(
             ["--watch/--no-watch"], default=True, show_default=True, help="Use WebSockets."
         ),
-        click.Option(
-            ["--interval"],
-            type=click.FloatRange(min=0.05),
-            metavar="SECONDS",
-            default=INTERVAL_SECONDS,
-            show_default=True,
-            help="How often it is asked, within its rate limit.",
-        ),
-        click.Option(
-            ["--timeout"],
-            type=click.FloatRange(min=0.05),
-            metavar="SECONDS",
-            default=TIMEOUT_SECONDS,
-            show_default=True,
-            help="How long one answer may take.",
-        ),
+        seconds("--interval", INTERVAL_SECONDS, "How often it is asked, within its rate limit."),
+        seconds("--timeout", TIMEOUT_SECONDS, "How long one answer may take."),
     )
     tables: ClassVar[frozenset[str]] = frozenset({"constructor"})
 

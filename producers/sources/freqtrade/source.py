@@ -58,6 +58,7 @@ from producers.sources.freqtrade.mapping import (
     position_of,
     status_of,
 )
+from producers.sources.options import ACCOUNT, seconds
 from producers.sources.parts import News, Part, Parts
 
 logger = logging.getLogger(__name__)
@@ -101,27 +102,13 @@ class FreqtradeSource(FollowingSource):
         click.Option(
             ["--url"], metavar="URL", default=DEFAULT_URL, show_default=True, help="Of the bot."
         ),
-        click.Option(
-            ["--account"],
-            metavar="NAME",
-            help="Publish to portfolio:NAME, positions:NAME and so on.",
+        ACCOUNT,
+        seconds(
+            "--interval",
+            INTERVAL_SECONDS,
+            "How often it is asked, where no message says that there is something new.",
         ),
-        click.Option(
-            ["--interval"],
-            type=click.FloatRange(min=0.05),
-            metavar="SECONDS",
-            default=INTERVAL_SECONDS,
-            show_default=True,
-            help="How often it is asked, where no message says that there is something new.",
-        ),
-        click.Option(
-            ["--timeout"],
-            type=click.FloatRange(min=0.05),
-            metavar="SECONDS",
-            default=TIMEOUT_SECONDS,
-            show_default=True,
-            help="How long one answer may take.",
-        ),
+        seconds("--timeout", TIMEOUT_SECONDS, "How long one answer may take."),
     )
 
     def __init__(
